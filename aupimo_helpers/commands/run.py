@@ -1,0 +1,7 @@
+"""``aupimo run``."""
+
+import argparse
+
+
+def add_parser(subparsers: argparse._SubParsersAction) -> None:  # type: ignore[type-arg]
+    """Add ``aupimo run`` to the parser."""

@@ -1,0 +1,7 @@
+"""``aupimo score``."""
+
+import argparse
+
+
+def add_parser(subparsers: argparse._SubParsersAction) -> None:  # type: ignore[type-arg]
+    """Add ``aupimo score`` to the parser."""

@@ -1,0 +1,66 @@
+"""Colours and matplotlib defaults, the same through the whole course."""
+
+from collections.abc import Iterable
+
+import matplotlib as mpl
+from matplotlib.ticker import PercentFormatter
+
+# Okabe and Ito's palette: eight colours that people with any common colour-vision deficiency can tell apart
+# (https://jfly.uni-koeln.de/color/). Black and grey are kept for normal images and reference lines.
+OKABE_ITO = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#F0E442")
+NORMAL_COLOR = "#7F7F7F"
+ZONE_COLOR = "#56B4E9"
+MASK_COLOR = "#00E5FF"
+HEATMAP = "inferno"
+
+# The fraction of 1 as a percentage: `ax.xaxis.set_major_formatter(PERCENT)`.
+PERCENT = PercentFormatter(1.0, decimals=0)
+
+
+def use_style() -> None:
+    """Set the course's matplotlib defaults: 100 dpi, thin grid, no frame at top and right, compact images.
+
+    Example:
+        >>> use_style()
+        >>> mpl.rcParams["figure.dpi"]
+        100.0
+    """
+    mpl.rcParams.update(
+        {
+            "figure.dpi": 100,
+            "savefig.dpi": 100,
+            "figure.constrained_layout.use": True,
+            "figure.figsize": (7.0, 4.0),
+            "axes.prop_cycle": mpl.cycler(color=list(OKABE_ITO)),
+            "axes.grid": True,
+            "axes.axisbelow": True,
+            "axes.spines.top": False,
+            "axes.spines.right": False,
+            "axes.titlelocation": "left",
+            "axes.titlesize": 11,
+            "grid.alpha": 0.3,
+            "legend.frameon": False,
+            "image.cmap": HEATMAP,
+            "image.interpolation": "nearest",
+        }
+    )
+
+
+def colors(names: Iterable[str]) -> dict[str, str]:
+    """Give every name a colour; the same set of names always gets the same colours.
+
+    Args:
+        names: Defect types or models; order and repeats do not matter. ``good`` (normal images) is grey.
+
+    Returns:
+        Hexadecimal colour by name, names sorted. With more than seven names colours repeat: use line styles too.
+
+    Example:
+        >>> colors(["cut", "good", "color"])
+        {'color': '#0072B2', 'cut': '#E69F00', 'good': '#7F7F7F'}
+    """
+    others = sorted(set(names) - {"good"})
+    chosen = {name: OKABE_ITO[i % len(OKABE_ITO)] for i, name in enumerate(others)}
+    if "good" in set(names):
+        chosen["good"] = NORMAL_COLOR
+    return chosen

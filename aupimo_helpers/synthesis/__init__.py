@@ -1,0 +1,1 @@
+"""Procedural images and defects for the embedded data sets."""
