@@ -17,6 +17,7 @@ _WHY = {
     errno.EACCES: ("permission was denied", "choose a folder that you can write to"),
     errno.EPERM: ("permission was denied", "choose a folder that you can write to"),
     errno.ENOTDIR: ("a part of the path is a file, not a folder", "choose another path"),
+    errno.EEXIST: ("a file is where a folder must be", "move it away or choose another path"),
 }
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 
 import matplotlib as mpl
+from cycler import cycler
 from matplotlib.ticker import PercentFormatter
 
 # Okabe and Ito's palette: eight colours that people with any common colour-vision deficiency can tell apart
@@ -31,7 +32,7 @@ def use_style() -> None:
             "savefig.dpi": 100,
             "figure.constrained_layout.use": True,
             "figure.figsize": (7.0, 4.0),
-            "axes.prop_cycle": mpl.cycler(color=list(OKABE_ITO)),
+            "axes.prop_cycle": cycler(color=list(OKABE_ITO)),
             "axes.grid": True,
             "axes.axisbelow": True,
             "axes.spines.top": False,

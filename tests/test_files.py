@@ -1,0 +1,65 @@
+import errno
+import os
+
+import pytest
+
+from aupimo_helpers.errors import WriteError
+from aupimo_helpers.files import atomic_file, atomic_folder, explain_write_errors
+
+
+def test_a_failed_write_keeps_the_old_file(tmp_path):
+    path = tmp_path / "scores.json"
+    path.write_text("old")
+    with pytest.raises(RuntimeError), atomic_file(path) as temporary:
+        temporary.write_text("half")
+        raise RuntimeError
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_finished_write_replaces_the_old_file(tmp_path):
+    path = tmp_path / "deep" / "scores.json"
+    for text in ("one", "two"):
+        with atomic_file(path) as temporary:
+            assert temporary.suffix == ".json"
+            temporary.write_text(text)
+    assert path.read_text() == "two"
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_a_failed_folder_leaves_nothing(tmp_path):
+    with pytest.raises(RuntimeError), atomic_folder(tmp_path / "set") as temporary:
+        (temporary / "half.png").write_bytes(b"")
+        raise RuntimeError
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_is_there_is_not_replaced(tmp_path):
+    with pytest.raises(FileExistsError), atomic_folder(tmp_path):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [(errno.ENOSPC, "the disk is full"), (errno.EROFS, "read-only"), (errno.EACCES, "permission was denied")],
+)
+def test_write_errors_say_what_where_and_what_to_do(tmp_path, number, words):
+    with (
+        pytest.raises(WriteError, match=rf"Cannot write .*a\.txt: .*{words}.*\. [A-Z].+\.$"),
+        explain_write_errors(tmp_path / "a.txt"),
+    ):
+        raise OSError(number, os.strerror(number))
+
+
+def test_a_file_where_a_folder_must_be(tmp_path):
+    (tmp_path / "datasets").write_text("")
+    with (
+        pytest.raises(WriteError, match="a part of the path is a file"),
+        atomic_file(tmp_path / "datasets" / "a.txt"),
+    ):
+        pass
+
+
+def test_other_os_errors_keep_their_traceback(tmp_path):
+    with pytest.raises(OSError, match="weird"), explain_write_errors(tmp_path):
+        raise OSError(errno.EIO, "weird")
