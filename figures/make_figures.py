@@ -1,0 +1,192 @@
+"""Make every figure that the README and the notebooks include, from real runs on the embedded data.
+
+    python figures/make_figures.py [NAME ...]
+
+The first run makes the data and trains PaDiM (about a minute on 2 cores); later runs take seconds. Two runs write the
+same bytes.
+"""
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+
+import matplotlib as mpl
+
+mpl.use("Agg")
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
+from PIL import Image
+
+from aupimo_helpers import aupimo_scores, pimo_curves
+from aupimo_helpers.files import atomic_file
+from aupimo_helpers.metrics import threshold_at_fpr
+from aupimo_helpers.model import Predictions, predict
+from aupimo_helpers.plots.style import HEATMAP, MASK_COLOR, NORMAL_COLOR, OKABE_ITO, PERCENT, ZONE_COLOR, use_style
+
+FIGURES = Path(__file__).parent
+ROOT = FIGURES.parent
+DATASET = "synthetic/leather"
+BOUNDS = (1e-5, 1e-4)
+FOUND = "#FF3B3B"
+
+
+def photograph(image_path: str) -> np.ndarray:
+    """Read an image of the embedded data, (H, W, 3) uint8."""
+    return np.asarray(Image.open(ROOT / "datasets" / image_path).convert("RGB"))
+
+
+def show(ax: plt.Axes, image: np.ndarray, **options) -> None:
+    """Show an image without ticks."""
+    ax.imshow(image, **options)
+    ax.set_xticks([])
+    ax.set_yticks([])
+    ax.grid(visible=False)
+
+
+def overlay(ax: plt.Axes, image: np.ndarray, marked: np.ndarray, mask: np.ndarray | None = None) -> None:
+    """Show an image with the marked pixels filled and the mask outlined."""
+    show(ax, image)
+    layer = np.zeros((*marked.shape, 4))
+    layer[marked] = mpl.colors.to_rgba(FOUND, 0.65)
+    ax.imshow(layer)
+    if mask is not None:
+        ax.contour(mask, levels=[0.5], colors=[MASK_COLOR], linewidths=1.6)
+
+
+def nearest(scores: np.ndarray, candidates: np.ndarray, target: float) -> int:
+    """Index of the candidate image whose score is nearest to the target."""
+    return int(candidates[np.argmin(np.abs(scores[candidates] - target))])
+
+
+def aupimo_at_a_glance(predictions: Predictions) -> plt.Figure:
+    """The README's figure: normal images set the threshold, each defect image gets its own recall."""
+    maps, masks = predictions.anomaly_maps.numpy(), predictions.masks.numpy()
+    scores = aupimo_scores(maps, masks, BOUNDS).numpy()
+    areas = masks.sum(axis=(1, 2))
+    # Defects of at least half the median area, so that the mask can be seen in a small picture.
+    visible = np.flatnonzero(areas > np.median(areas[areas > 0]) / 2)
+    examples = [nearest(scores, visible, target) for target in (0.95, 0.5, 0.05)]
+    threshold = threshold_at_fpr(maps, masks, BOUNDS[1])
+    normals = np.flatnonzero(areas == 0)
+    marked = (maps[normals] >= threshold).sum(axis=(1, 2))
+    normal = int(normals[np.argmax(marked)])
+
+    figure = plt.figure(figsize=(11.5, 5.4))
+    grid = figure.add_gridspec(2, 4, width_ratios=[1, 1, 1.05, 1.05])
+    ax = figure.add_subplot(grid[0, 0])
+    overlay(ax, photograph(predictions.image_paths[normal]), maps[normal] >= threshold)
+    ax.set_title("1  Normal images set the threshold", fontweight="bold")
+    ax.set_xlabel(
+        f"The most falsely marked of {len(normals)}\nnormal images. On average 1 pixel in\n10,000 may be marked (red)."
+    )
+    positions = [grid[0, 1], grid[1, 0], grid[1, 1]]
+    line_colors = (OKABE_ITO[2], OKABE_ITO[1], OKABE_ITO[4])
+    for place, index, color in zip(positions, examples, line_colors, strict=True):
+        ax = figure.add_subplot(place)
+        found = maps[index] >= threshold
+        overlay(ax, photograph(predictions.image_paths[index]), found, masks[index])
+        recall = found[masks[index]].mean()
+        ax.set_xlabel(f"At that threshold {recall:.0%} of the\ndefect (cyan outline) is marked.")
+        ax.set_title(f"AUPIMO {scores[index]:.0%}", color=color, fontweight="bold")
+        for spine in ax.spines.values():
+            spine.set(visible=True, color=color, linewidth=2.5)
+    ax = figure.add_subplot(grid[:, 2:])
+    curves = pimo_curves(maps, masks, fpr_range=(1e-6, 1.0))
+    ax.axvspan(*BOUNDS, color=ZONE_COLOR, alpha=0.18, linewidth=0)
+    for index, color in zip(examples, line_colors, strict=True):
+        ax.plot(curves.shared_fpr, curves.per_image_tprs[index], color=color, linewidth=2)
+        inside = (np.asarray(curves.shared_fpr) >= BOUNDS[0]) & (np.asarray(curves.shared_fpr) <= BOUNDS[1])
+        ax.fill_between(
+            np.asarray(curves.shared_fpr)[inside],
+            np.asarray(curves.per_image_tprs)[index][inside],
+            color=color,
+            alpha=0.35,
+            linewidth=0,
+        )
+    ax.plot(curves.shared_fpr, curves.shared_fpr, color=NORMAL_COLOR, linestyle=":", label="a model without skill")
+    ax.set(xscale="log", xlim=(1e-6, 1), ylim=(0, 1.02))
+    ax.set_xlabel("False-positive rate, normal images only (log scale)")
+    ax.set_ylabel("Recall of the defect in one image")
+    ax.yaxis.set_major_formatter(PERCENT)
+    ax.set_title("2  AUPIMO: one curve and one score per image, its area in the blue zone", fontweight="bold")
+    ax.text(
+        np.sqrt(BOUNDS[0] * BOUNDS[1]),
+        1.0,
+        "FPR $10^{-5}$ to $10^{-4}$",
+        ha="center",
+        va="top",
+        fontsize=9,
+        color="#1B6F9E",
+    )
+    ax.legend(loc="upper left", bbox_to_anchor=(0.0, 0.93))
+    return figure
+
+
+def _box(ax: plt.Axes, x: float, y: float, text: str, color: str, width: float = 1.9) -> None:
+    ax.add_patch(
+        FancyBboxPatch((x, y - 0.5), width, 1.0, boxstyle="round,pad=0.05", facecolor=color, alpha=0.25, linewidth=0)
+    )
+    ax.text(x + width / 2, y, text, ha="center", va="center", fontsize=9.5)
+
+
+def _arrow(ax: plt.Axes, start: tuple[float, float], end: tuple[float, float]) -> None:
+    ax.add_patch(FancyArrowPatch(start, end, arrowstyle="-|>", mutation_scale=13, color="#444444", linewidth=1.2))
+
+
+def padim(predictions: Predictions) -> plt.Figure:
+    """PaDiM in one picture: a Gaussian for each position, and the distance to it."""
+    maps, masks = predictions.anomaly_maps.numpy(), predictions.masks.numpy()
+    scores = aupimo_scores(maps, masks, BOUNDS).numpy()
+    example = nearest(scores, np.flatnonzero(~np.isnan(scores)), 0.8)
+    figure, ax = plt.subplots(figsize=(11, 4.0))
+    ax.set(xlim=(0, 11), ylim=(0, 4))
+    ax.axis("off")
+    train = sorted((ROOT / "datasets" / DATASET / "train" / "good").glob("*.png"))
+    for k in range(3):
+        image = np.asarray(Image.open(train[k]))
+        ax.imshow(image, extent=(0.1 + 0.14 * k, 1.2 + 0.14 * k, 2.45 - 0.1 * k, 3.55 - 0.1 * k), zorder=k)
+    ax.text(0.1, 3.75, f"fit: {len(train)} normal images", fontsize=10, fontweight="bold")
+    ax.imshow(photograph(predictions.image_paths[example]), extent=(0.2, 1.4, 0.2, 1.4))
+    ax.text(0.1, 1.6, "predict: any image", fontsize=10, fontweight="bold")
+    for y in (2.95, 0.8):
+        _arrow(ax, (1.65, y), (2.05, y))
+        _box(ax, 2.15, y, "ResNet-18, first stage\n(never trained further)", OKABE_ITO[0])
+        _arrow(ax, (4.15, y), (4.55, y))
+        _box(ax, 4.65, y, "64 features at each of\n64 × 64 positions", OKABE_ITO[0])
+        _arrow(ax, (6.65, y), (7.05, y))
+    _box(ax, 7.15, 2.95, "one Gaussian for each\nposition: mean, covariance", OKABE_ITO[2], width=2.2)
+    _box(ax, 7.15, 0.8, "Mahalanobis distance to\nthe position's Gaussian", OKABE_ITO[1], width=2.2)
+    _arrow(ax, (8.25, 2.35), (8.25, 1.4))
+    _arrow(ax, (9.45, 0.8), (9.7, 0.8))
+    ax.imshow(maps[example], extent=(9.75, 10.95, 0.2, 1.4), cmap=HEATMAP)
+    ax.text(9.75, 1.6, "anomaly map", fontsize=10, fontweight="bold")
+    ax.set_aspect("equal")
+    return figure
+
+
+FIGURE_MAKERS: dict[str, Callable[[Predictions], plt.Figure]] = {
+    "aupimo_at_a_glance.png": aupimo_at_a_glance,
+    "padim.png": padim,
+}
+
+
+def main() -> None:
+    """Make the named figures, or all."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(FIGURE_MAKERS)}; all by default")
+    names = parser.parse_args().names or list(FIGURE_MAKERS)
+    use_style()
+    predictions = predict(DATASET, data_root=ROOT / "datasets", results_dir=ROOT / "results")
+    for name in names:
+        figure = FIGURE_MAKERS[name](predictions)
+        with atomic_file(FIGURES / name) as temporary:
+            # No software version or date in the file: the same figure is the same bytes.
+            figure.savefig(temporary, dpi=130, metadata={"Software": None})
+        plt.close(figure)
+        print(f"figures/{name}")
+
+
+if __name__ == "__main__":
+    main()
