@@ -244,7 +244,7 @@ def image_grid(
     shown_masks = _as_many(images, masks, "masks")
     texts = _as_many(images, titles, "titles")
     nrows = -(-len(images) // ncols)
-    figure, axes = _figure(nrows, ncols, cell, with_titles=titles is not None, suptitle=suptitle)
+    figure, axes = _figure(images, nrows, ncols, cell, titles=titles is not None, suptitle=suptitle)
     for ax, image, mask, title in zip(axes.flat, images, shown_masks, texts, strict=False):
         show_image(ax, image, mask, title=title)
     for ax in axes.flat[len(images) :]:
@@ -295,7 +295,7 @@ def heatmap_grid(
     texts = _as_many(images, titles, "titles")
     if limits is None:
         limits = (min(float(scores.min()) for scores in maps), max(float(scores.max()) for scores in maps))
-    figure, axes = _figure(2, len(images), cell, with_titles=titles is not None, suptitle=suptitle)
+    figure, axes = _figure(images, 2, len(images), cell, titles=titles is not None, suptitle=suptitle, bar=0.9)
     for column, (image, scores, mask, title) in enumerate(zip(images, maps, shown_masks, texts, strict=True)):
         # The image is shown on the pixel grid of its map, which is also the mask's.
         upper = axes[0, column]
@@ -380,10 +380,13 @@ def _as_many(images: list, others: Iterable | None, what: str) -> list:
 
 
 def _figure(
-    nrows: int, ncols: int, cell: float, *, with_titles: bool, suptitle: str | None
+    images: list, nrows: int, ncols: int, cell: float, *, titles: bool, suptitle: str | None, bar: float = 0.0
 ) -> tuple[Figure, np.ndarray]:
-    height = nrows * (cell + (0.25 if with_titles else 0.05)) + (0.3 if suptitle else 0.0)
-    figure, axes = plt.subplots(nrows, ncols, figsize=(max(ncols * cell, 3.0), height), squeeze=False)
+    height, width = np.shape(images[0])[:2]
+    row = cell * height / width + (0.22 if titles else 0.0)
+    size = (max(ncols * cell, 3.0) + bar, nrows * row + (0.3 if suptitle else 0.0))
+    figure, axes = plt.subplots(nrows, ncols, figsize=size, squeeze=False)
+    figure.set_layout_engine("constrained", w_pad=0.03, h_pad=0.03, wspace=0.0, hspace=0.0)
     if suptitle is not None:
         figure.suptitle(suptitle, fontsize=11, x=0.01, ha="left")
     return figure, axes
