@@ -1,0 +1,109 @@
+"""Random fields from which textures and defect shapes are made."""
+
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.interpolate import BSpline
+
+FloatImage = NDArray[np.float32]
+
+
+@lru_cache(maxsize=64)
+def _spline_basis(size: int, knots: int) -> FloatImage:
+    """Cubic B-spline basis functions, sampled: shape (size, knots + 3)."""
+    inner = np.arange(-3, knots + 4, dtype=np.float64)
+    positions = (np.arange(size) + 0.5) / size * knots
+    return BSpline.design_matrix(positions, inner, 3).toarray().astype(np.float32)
+
+
+def smooth_noise(rng: np.random.Generator, shape: tuple[int, int], scale: float) -> FloatImage:
+    """Make a smooth random field: a cubic B-spline surface with random control points.
+
+    Args:
+        rng: Source of randomness.
+        shape: Height and width in pixels.
+        scale: Distance of the control points in pixels; the field has bumps of about twice that size.
+
+    Returns:
+        Field of ``shape``, mean about 0 and standard deviation about 1.
+
+    Example:
+        >>> field = smooth_noise(np.random.default_rng(0), (64, 48), scale=8)
+        >>> field.shape, field.dtype
+        ((64, 48), dtype('float32'))
+    """
+    rows = _spline_basis(shape[0], max(1, round(shape[0] / scale)))
+    columns = _spline_basis(shape[1], max(1, round(shape[1] / scale)))
+    control = rng.standard_normal((rows.shape[1], columns.shape[1]), dtype=np.float32)
+    # A uniform cubic B-spline averages its control points with squared weights that sum to 0.4794 per axis on the mean.
+    return (rows @ control @ columns.T) / np.float32(0.4794)
+
+
+def cellular_noise(rng: np.random.Generator, x: FloatImage, y: FloatImage) -> tuple[FloatImage, FloatImage]:
+    """Distances to the nearest and the second nearest of points scattered one per cell of a staggered grid.
+
+    The difference of the two is zero on the borders of the points' Voronoi cells: the furrows between the pebbles of
+    leather grain (S. Worley, A Cellular Texture Basis Function, SIGGRAPH 1996).
+
+    Args:
+        rng: Source of randomness.
+        x: Horizontal coordinate of each pixel, in cells; any range.
+        y: Vertical coordinate of each pixel, in cells; same shape.
+
+    Returns:
+        The distances F1 and F2 in cells, each of the shape of ``x``.
+
+    Example:
+        >>> y, x = np.mgrid[0:4:32j, 0:4:32j].astype(np.float32)
+        >>> f1, f2 = cellular_noise(np.random.default_rng(0), x, y)
+        >>> bool((f1 <= f2).all())
+        True
+    """
+    row = np.floor(y).astype(np.int32)
+    row_start, column_start = int(row.min()) - 1, int(np.floor(x.min())) - 2
+    height, width = int(row.max()) - row_start + 2, int(np.floor(x.max())) - column_start + 2
+    jitter = rng.uniform(0.12, 0.88, size=(2, height, width)).astype(np.float32)
+    nearest = np.full(x.shape, np.inf, dtype=np.float32)
+    second = nearest.copy()
+    for row_step in (-1, 0, 1):
+        j = row + row_step
+        stagger = (j & 1).astype(np.float32) * np.float32(0.5)
+        # Coordinates inside the staggered grid of this row of cells.
+        u = x - stagger
+        column = np.floor(u).astype(np.int32)
+        v = y - j
+        u -= column
+        flat = (j - row_start) * width + (column - column_start)
+        for column_step in (-1, 0, 1):
+            index = flat + column_step
+            du = jitter[0].take(index)
+            du += np.float32(column_step)
+            du -= u
+            dv = jitter[1].take(index)
+            dv -= v
+            du *= du
+            dv *= dv
+            du += dv
+            second = np.minimum(second, np.maximum(nearest, du))
+            nearest = np.minimum(nearest, du)
+    return np.sqrt(nearest), np.sqrt(second)
+
+
+def smoothstep(low: float, high: float, values: FloatImage) -> FloatImage:
+    """Rise smoothly from 0 at ``low`` to 1 at ``high`` (Hermite polynomial 3t^2 - 2t^3).
+
+    Args:
+        low: Where the step starts; may be above ``high`` for a falling step.
+        high: Where it ends.
+        values: Any shape.
+
+    Returns:
+        Values in [0, 1], of the shape of ``values``.
+
+    Example:
+        >>> smoothstep(0, 2, np.array([-1, 1, 3], dtype=np.float32)).tolist()
+        [0.0, 0.5, 1.0]
+    """
+    t = np.clip((values - np.float32(low)) / np.float32(high - low), 0, 1)
+    return t * t * (3 - 2 * t)
