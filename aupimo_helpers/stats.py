@@ -19,11 +19,76 @@ import numpy as np
 import pandas as pd
 import scikit_posthocs
 import scipy.stats
+from matplotlib.cbook import boxplot_stats
 
 from aupimo_helpers.errors import InputError
 
 MIN_PAIRS = 6
 """The fewest pairs a test is run on: the two-sided Wilcoxon test on 5 pairs cannot give a p-value below 0.0625."""
+
+
+_BOX_PLOT = {
+    "whislo": "lower whisker",
+    "q1": "lower quartile",
+    "med": "median",
+    "q3": "upper quartile",
+    "whishi": "upper whisker",
+}
+
+
+def representatives(table: pd.DataFrame, by: str | None = None) -> pd.DataFrame:
+    """Pick the images whose scores are nearest to the five numbers of the box plot.
+
+    Where several images are equally near, one that does not yet stand for another number is preferred, then the first
+    in the table. With fewer than five different images some stand for more than one number.
+
+    Args:
+        table: Score table with the column ``aupimo`` (NaN for normal images, which are never picked).
+        by: Column to group by, for instance ``defect``: five images for each of its values. ``None`` takes the
+            table as one group.
+
+    Returns:
+        Five rows per group, from the lowest to the highest statistic: the columns of ``table``, preceded by
+        ``statistic`` ("lower whisker", "lower quartile", "median", "upper quartile", "upper whisker") and ``value``
+        (the statistic's value). The index is the one of ``table``, so an image that stands for two numbers occurs
+        twice.
+
+    Raises:
+        InputError: If no image has a score, or there is no column ``by``.
+
+    Example:
+        >>> table = pd.DataFrame({"image_path": list("abcdef"), "aupimo": [0.0, 0.2, 0.5, 0.7, 1.0, np.nan]})
+        >>> representatives(table)[["statistic", "image_path"]].to_string(index=False, header=False).split()[-1]
+        'e'
+        >>> representatives(table)["value"].tolist()
+        [0.0, 0.2, 0.5, 0.7, 1.0]
+
+    References:
+        The whiskers reach the farthest score within 1.5 box lengths: J. W. Tukey, Exploratory Data Analysis (1977),
+        as computed by ``matplotlib.cbook.boxplot_stats``.
+    """
+    if by is not None and by not in table.columns:
+        msg = f"The score table has no column {by!r} to group by, only {', '.join(map(str, table.columns))}."
+        raise InputError(msg)
+    scored = table.dropna(subset="aupimo")
+    if scored.empty:
+        msg = "No image has a score: AUPIMO is defined for anomalous images only, and all images here are normal."
+        raise InputError(msg)
+    groups = [scored] if by is None else [group for _, group in scored.groupby(by, sort=True, observed=True)]
+    return pd.concat([_nearest_to_the_box_plot(group) for group in groups])
+
+
+def _nearest_to_the_box_plot(group: pd.DataFrame) -> pd.DataFrame:
+    (box,) = boxplot_stats(group["aupimo"].to_numpy())
+    chosen: list[int] = []
+    for key in _BOX_PLOT:
+        distances = np.abs(group["aupimo"].to_numpy() - box[key])
+        nearest = np.flatnonzero(distances == distances.min()).tolist()
+        chosen.append(next((i for i in nearest if i not in chosen), nearest[0]))
+    picked = group.iloc[chosen].copy()
+    picked.insert(0, "statistic", list(_BOX_PLOT.values()))
+    picked.insert(1, "value", [float(box[key]) for key in _BOX_PLOT])
+    return picked
 
 
 def pair_scores(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:

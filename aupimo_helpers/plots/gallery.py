@@ -120,7 +120,7 @@ def plot_gallery(
             image = load_image(Path(data_root, str(picture.image_path)))
             mask = np.asarray(predictions.masks[index])
             show_detection(ax, image, maps[index], mask, thresholds, limits=limits, title=_caption(picture))
-    add_colorbar(axes.ravel().tolist())
+    add_colorbar([ax for ax in axes.flat if ax.images])
     outline = Line2D([], [], color=MASK_COLOR, linewidth=1.5, label="outline of the mask")
     handles = [outline, *fpr_contour_handles([f"threshold at {name}" for name in thresholds])]
     legend = figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), fontsize=9)
