@@ -1,0 +1,484 @@
+"""The course's model: PaDiM from anomalib, its predictions, and a cache so that it is trained once.
+
+anomalib takes about 10 s to import, so it is imported where it is needed: predictions that are in the cache come
+without it.
+
+PaDiM: Defard et al., "PaDiM: a Patch Distribution Modeling Framework for Anomaly Detection and Localization",
+ICPR workshops 2021, https://arxiv.org/abs/2011.08785.
+"""
+
+import hashlib
+import json
+import logging
+import os
+import re
+import tempfile
+import warnings
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from aupimo_helpers import cache, data
+from aupimo_helpers.errors import DownloadError, InputError
+from aupimo_helpers.scores import defect_types
+from aupimo_helpers.versions import versions
+
+if TYPE_CHECKING:
+    from anomalib.data import ImageBatch
+    from anomalib.engine import Engine
+    from anomalib.models import Padim
+
+# Raised when what is kept, or how it is computed here, changes.
+CACHE_FORMAT = 1
+
+
+@dataclass(frozen=True)
+class PadimSettings:
+    """What the course's PaDiM is made from; the defaults are those of every notebook.
+
+    Attributes:
+        backbone: A timm model.
+        layers: Its layers whose features are used, the one of the highest resolution first.
+        n_features: How many of the layers' channels are kept, chosen at random.
+        pre_trained: ImageNet weights (downloaded) instead of random ones.
+        seed: Of the random weights and the choice of channels.
+        image_size: Height and width in pixels that images are resized to.
+
+    Example:
+        >>> PadimSettings(layers=["layer1", "layer2"], seed=1)
+        PadimSettings(backbone='resnet18', layers=('layer1', 'layer2'), n_features=64, pre_trained=False, seed=1, ...)
+    """
+
+    backbone: str = "resnet18"
+    layers: tuple[str, ...] = ("layer1",)
+    n_features: int = 64
+    pre_trained: bool = False
+    seed: int = 0
+    image_size: tuple[int, int] = (256, 256)
+
+    def __post_init__(self) -> None:
+        # papermill and JSON turn tuples into lists
+        object.__setattr__(self, "layers", tuple(self.layers))
+        height, width = self.image_size
+        object.__setattr__(self, "image_size", (int(height), int(width)))
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """A model's raw anomaly maps of a test set, with the masks: what AUPIMO is computed from.
+
+    Attributes:
+        anomaly_maps: Scores, (N, H, W), float32, higher is more anomalous, in no particular unit.
+        masks: True where a pixel is anomalous, (N, H, W), bool; all False for normal images.
+        image_paths: One per image, relative to the data root, with forward slashes
+            (``synthetic/leather/test/color/000.png``).
+
+    Raises:
+        InputError: If shapes, dtypes or the number of paths do not fit together.
+
+    Example:
+        >>> masks = torch.stack([torch.zeros(4, 4, dtype=torch.bool), torch.eye(4, dtype=torch.bool)])
+        >>> predictions = Predictions(masks.float(), masks, ("own/a/test/good/0.png", "own/a/test/cut/0.png"))
+        >>> predictions.defects
+        ['good', 'cut']
+    """
+
+    anomaly_maps: Tensor
+    masks: Tensor
+    image_paths: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        maps, masks, paths = self.anomaly_maps, self.masks, self.image_paths
+        if maps.ndim != 3 or maps.shape != masks.shape or len(maps) != len(paths):
+            msg = (
+                "Anomaly maps and masks must both be (N, H, W) with N paths, but maps are "
+                f"{tuple(maps.shape)}, masks are {tuple(masks.shape)} and there are {len(paths)} paths."
+            )
+            raise InputError(msg)
+        if maps.dtype != torch.float32 or masks.dtype != torch.bool:
+            msg = f"Anomaly maps must be float32 and masks bool, but they are {maps.dtype} and {masks.dtype}."
+            raise InputError(msg)
+
+    def __len__(self) -> int:
+        return len(self.image_paths)
+
+    @property
+    def defects(self) -> list[str]:
+        """The defect type of each image: its folder's name, or ``good`` for normal images."""
+        return defect_types(self.image_paths, self.is_anomalous.tolist())
+
+    @property
+    def is_anomalous(self) -> Tensor:
+        """Whether an image has any anomalous pixel, (N,), bool."""
+        return self.masks.flatten(1).any(dim=1)
+
+    def batches(self, batch_size: int = 32) -> "Iterator[ImageBatch]":
+        """Give the predictions as the batches that anomalib's metrics take.
+
+        Args:
+            batch_size: The number of images in all batches but the last.
+
+        Yields:
+            Batches with ``anomaly_map``, ``gt_mask``, ``image_path``, and the image-level ``gt_label`` and
+            ``pred_score`` (the map's maximum, as PaDiM defines it). anomalib insists on ``image``: it is a view of
+            one zero, which takes no memory.
+
+        Example:
+            >>> maps = torch.zeros(3, 8, 8)
+            >>> predictions = Predictions(maps, maps.bool(), ("a/b/test/good/0.png",) * 3)
+            >>> [len(batch) for batch in predictions.batches(batch_size=2)]
+            [2, 1]
+        """
+        from anomalib.data import ImageBatch
+
+        for start in range(0, len(self), batch_size):
+            part = slice(start, start + batch_size)
+            maps, masks = self.anomaly_maps[part], self.masks[part]
+            number, height, width = maps.shape
+            yield ImageBatch(
+                image=torch.zeros(1).expand(number, 3, height, width),
+                anomaly_map=maps,
+                gt_mask=masks,
+                gt_label=self.is_anomalous[part],
+                pred_score=maps.amax(dim=(1, 2)),
+                image_path=list(self.image_paths[part]),
+            )
+
+    @classmethod
+    def from_batches(cls, batches: Iterable[Any], data_root: str | Path) -> "Predictions":
+        """Collect what ``Engine.predict`` returned.
+
+        Args:
+            batches: Batches with ``anomaly_map``, ``gt_mask`` and ``image_path``.
+            data_root: The folder that the paths shall be relative to.
+
+        Returns:
+            The predictions, in the order of the batches, on the CPU.
+
+        Raises:
+            InputError: If there is no batch, or an image lies outside ``data_root``.
+
+        Example:
+            >>> maps = torch.zeros(3, 8, 8)
+            >>> predictions = Predictions(maps, maps.bool(), ("a/b/test/good/0.png",) * 3)
+            >>> len(Predictions.from_batches(predictions.batches(), data_root="."))
+            3
+        """
+        batches = list(batches)
+        if not batches:
+            msg = "There are no predictions to collect: the test set is empty."
+            raise InputError(msg)
+        paths: list[str] = [path for batch in batches for path in batch.image_path]
+        return cls(
+            anomaly_maps=torch.cat([batch.anomaly_map.detach().cpu().float() for batch in batches]),
+            masks=torch.cat([batch.gt_mask.cpu().bool() for batch in batches]),
+            image_paths=tuple(_relative(path, data_root) for path in paths),
+        )
+
+
+def _relative(path: str | Path, data_root: str | Path) -> str:
+    # With and without links resolved: a category folder, or the root itself, may be a link to another disk.
+    for absolute in (os.path.abspath, os.path.realpath):
+        file, root = Path(absolute(path)), Path(absolute(data_root))
+        if file.is_relative_to(root):
+            return file.relative_to(root).as_posix()
+    if not Path(path).is_absolute():
+        return PurePosixPath(path).as_posix()
+    msg = f"The image {path} is not below the data root {data_root}: give the folder that the images lie in."
+    raise InputError(msg)
+
+
+def _require_weights(backbone: str) -> None:
+    """Ask once, briefly, whether the weights are to be had: huggingface_hub itself would retry for 45 s."""
+    import huggingface_hub as hub
+    from timm.models import get_pretrained_cfg
+
+    repository = getattr(get_pretrained_cfg(backbone), "hf_hub_id", None)
+    if not repository:
+        return  # an unknown backbone, or weights from elsewhere: timm has its own words for that
+    name = "model.safetensors"
+    if isinstance(hub.try_to_load_from_cache(repository, name), str):
+        return
+    try:
+        hub.get_hf_file_metadata(hub.hf_hub_url(repository, name), timeout=5)
+    except Exception as error:  # what its HTTP library raises differs between versions of huggingface_hub
+        raise _no_weights(backbone, repository, error) from error
+
+
+def _no_weights(backbone: str, repository: str, error: Exception) -> DownloadError:
+    from huggingface_hub import constants
+
+    why = re.split(r"\.? *\n|\. ", str(error).strip() or type(error).__name__)[0]
+    folder = constants.HF_HUB_CACHE.replace(str(Path.home()), "~", 1)
+    return DownloadError(
+        f"The ImageNet weights of {backbone} could not be downloaded from {constants.ENDPOINT} ({why}): set "
+        f"PRE_TRAINED = False, which needs no network, or run `hf download {repository}` where there is one and copy "
+        f"what it put into ~/.cache/huggingface/hub to {folder} on this machine."
+    )
+
+
+def make_padim(settings: PadimSettings = PadimSettings(), **padim_arguments: Any) -> "Padim":  # noqa: ANN401
+    """Make an untrained PaDiM, the same one for the same settings.
+
+    Sets the seeds of Python, NumPy and PyTorch first, because the weights (where they are not downloaded) and the
+    choice of channels are drawn at random.
+
+    Args:
+        settings: Backbone, layers, features, seed and image size.
+        **padim_arguments: Further arguments of ``anomalib.models.Padim``. ``post_processor``, ``evaluator`` and
+            ``visualizer`` are False unless given: the course looks at raw scores.
+
+    Returns:
+        The model, on the CPU.
+
+    Raises:
+        DownloadError: If ImageNet weights are wanted and cannot be had.
+
+    Example:
+        >>> model = make_padim(PadimSettings(layers=("layer1", "layer2"), n_features=100))
+        >>> tuple(model.model.idx.shape)
+        (100,)
+    """
+    quiet()
+    from anomalib.models import Padim
+    from lightning.pytorch import seed_everything
+
+    arguments: dict[str, Any] = {
+        "pre_processor": Padim.configure_pre_processor(image_size=settings.image_size),
+        "post_processor": False,
+        "evaluator": False,
+        "visualizer": False,
+    }
+    if settings.pre_trained:
+        _require_weights(settings.backbone)
+    seed_everything(settings.seed, verbose=False)
+    return Padim(
+        backbone=settings.backbone,
+        layers=list(settings.layers),
+        n_features=settings.n_features,
+        pre_trained=settings.pre_trained,
+        **(arguments | padim_arguments),
+    )
+
+
+def make_engine(results_dir: str | Path = "../results", *, accelerator: str = "cpu") -> "Engine":
+    """Make an anomalib engine that trains and predicts without bars, summaries and checkpoint files.
+
+    Args:
+        results_dir: anomalib makes its versioned folders in ``results_dir/anomalib``.
+        accelerator: Where to compute, as Lightning names it. The CPU is fast enough for the course's PaDiM and gives
+            every reader the same maps; ``"auto"`` takes a GPU where there is one.
+
+    Returns:
+        The engine. PaDiM is not trained by gradient steps, so there is nothing worth a checkpoint: keep the fitted
+        model, or let ``fitted_padim`` keep its tensors.
+
+    Example:
+        >>> make_engine("results")
+        <anomalib.engine.engine.Engine object at ...>
+    """
+    quiet()
+    from anomalib.callbacks import ModelCheckpoint
+    from anomalib.engine import Engine
+
+    return Engine(
+        # Given one that keeps nothing, anomalib does not add its own, which would write every fitted model to disk.
+        callbacks=[ModelCheckpoint(save_top_k=0)],
+        default_root_dir=Path(results_dir) / "anomalib",
+        accelerator=accelerator,
+        devices=1,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    )
+
+
+def _entry_name(results_dir: str | Path, dataset: str, settings: PadimSettings, kind: str) -> Path:
+    """Name the cache entry after all that a reader chooses; what else it depends on is in its key."""
+    chosen = json.dumps(asdict(settings), sort_keys=True).encode()
+    short = hashlib.blake2b(chosen, digest_size=4).hexdigest()
+    name = f"{settings.backbone}-{'-'.join(settings.layers)}-seed{settings.seed}-{short}-{kind}"
+    return Path(results_dir, "cache", *PurePosixPath(dataset).parts, name)
+
+
+def _key(dataset: str, folder: Path, settings: PadimSettings) -> dict[str, Any]:
+    return {
+        "format": CACHE_FORMAT,
+        "dataset": dataset,
+        "data": cache.fingerprint(folder),
+        "settings": asdict(settings),
+        "versions": versions(("anomalib", "torch", "torchvision", "timm", "lightning")),
+    }
+
+
+def _build_fitted(dataset: str, data_root: str | Path, settings: PadimSettings) -> cache.Entry:
+    model = make_padim(settings)
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as scratch:
+        datamodule = data.datamodule(dataset, data_root, image_size=settings.image_size)
+        make_engine(scratch).fit(model=model, datamodule=datamodule)
+    return dict(model.model.state_dict()), {}
+
+
+def _build_predictions(
+    dataset: str, data_root: str | Path, results_dir: str | Path, settings: PadimSettings
+) -> cache.Entry:
+    model = fitted_padim(dataset, data_root, results_dir, settings)
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as scratch:
+        datamodule = data.datamodule(dataset, data_root, image_size=settings.image_size)
+        batches = make_engine(scratch).predict(model=model, datamodule=datamodule)
+    predictions = Predictions.from_batches(batches or [], data_root)
+    return (
+        {"anomaly_maps": predictions.anomaly_maps, "masks": predictions.masks},
+        {"image_paths": list(predictions.image_paths)},
+    )
+
+
+def fitted_padim(
+    dataset: str,
+    data_root: str | Path = "../datasets",
+    results_dir: str | Path = "../results",
+    settings: PadimSettings = PadimSettings(),
+    **padim_arguments: Any,  # noqa: ANN401
+) -> "Padim":
+    """Give a PaDiM that is fitted to a data set's training images, from the cache if it has been fitted before.
+
+    Args:
+        dataset: ``SOURCE/CATEGORY``; made or downloaded if it is not there.
+        data_root: The folder of the data sets.
+        results_dir: The cache is ``results_dir/cache``.
+        settings: The model's settings.
+        **padim_arguments: ``post_processor``, ``evaluator`` or ``visualizer`` of ``anomalib.models.Padim``, all False
+            by default. A post-processor comes without its statistics: ``Engine.validate`` collects them.
+
+    Returns:
+        The fitted model, on the CPU. Fitted anew or loaded, it gives the same maps.
+
+    Raises:
+        MissingError: If the data set is not there and cannot be made.
+        DownloadError: If data or ImageNet weights must be downloaded and cannot be.
+        InputError: If an argument is given that would need another fit.
+        WriteError: If the cache cannot be written.
+
+    Example:
+        >>> model = fitted_padim("synthetic/leather", "datasets", "results")  # doctest: +SKIP
+        >>> bool(model._is_fitted)  # doctest: +SKIP
+        True
+    """
+    unknown = set(padim_arguments) - {"post_processor", "evaluator", "visualizer"}
+    if unknown:
+        msg = (
+            f"fitted_padim cannot take {', '.join(sorted(unknown))}: the fitted model depends on it, and the cache "
+            "knows PadimSettings only. Use PadimSettings, or make_padim and an engine's fit."
+        )
+        raise InputError(msg)
+    folder = data.make(dataset, data_root)
+    tensors, _ = cache.load_or_build(
+        _entry_name(results_dir, dataset, settings, "fitted"),
+        _key(dataset, folder, settings),
+        partial(_build_fitted, dataset, data_root, settings),
+    )
+    # All weights are in the cache, so that a model with ImageNet weights needs no hub either.
+    model = make_padim(_without_download(settings), **padim_arguments)
+    model.model.load_state_dict(tensors)
+    model._is_fitted = torch.tensor([True])  # what anomalib sets after its own fit, so that it does not fit again
+    return model
+
+
+def _without_download(settings: PadimSettings) -> PadimSettings:
+    return PadimSettings(**(asdict(settings) | {"pre_trained": False}))
+
+
+def predict(
+    dataset: str,
+    data_root: str | Path = "../datasets",
+    results_dir: str | Path = "../results",
+    settings: PadimSettings = PadimSettings(),
+) -> Predictions:
+    """Give the fitted PaDiM's raw anomaly maps of a data set's test images, from the cache if they are there.
+
+    The cache is used only if the data's bytes, the settings and the versions of anomalib, PyTorch, torchvision, timm
+    and Lightning are those it was made with and its checksum fits.
+
+    Args:
+        dataset: ``SOURCE/CATEGORY``; made or downloaded if it is not there.
+        data_root: The folder of the data sets.
+        results_dir: The cache is ``results_dir/cache``.
+        settings: The model's settings.
+
+    Returns:
+        Maps, masks and image paths, in the order of anomalib's test set.
+
+    Raises:
+        MissingError: If the data set is not there and cannot be made.
+        DownloadError: If data or ImageNet weights must be downloaded and cannot be.
+        WriteError: If the cache cannot be written.
+
+    Example:
+        >>> predictions = predict("synthetic/leather", "datasets", "results")  # doctest: +SKIP
+        >>> predictions.anomaly_maps.shape  # doctest: +SKIP
+        torch.Size([122, 256, 256])
+    """
+    folder = data.make(dataset, data_root)
+    tensors, extra = cache.load_or_build(
+        _entry_name(results_dir, dataset, settings, "predictions"),
+        _key(dataset, folder, settings),
+        partial(_build_predictions, dataset, data_root, results_dir, settings),
+    )
+    return Predictions(tensors["anomaly_maps"], tensors["masks"], tuple(extra["image_paths"]))
+
+
+# What the libraries say during a normal run of the course and a reader can do nothing about.
+_WARNINGS = (
+    r"Importing from timm\.models\.layers is deprecated",
+    r"The anomalib\.models\.components\.dinov2 package is deprecated",
+    r".*`LightningModule\.configure_optimizers` returned `None`",
+    r".*`isinstance\(treespec, LeafSpec\)` is deprecated",
+    r".*Found \d+ module\(s\) in eval mode at the start of training",
+    r".*The '\w+_dataloader' does not have many workers",
+    r".*The number of training batches \(\d+\) is smaller than the logging interval",
+    r".*Metric `\w+` will save all targets and predictions in (the )?buffer",
+    r"TypedStorage is deprecated",
+)
+_LOG_LINES = re.compile(
+    r"Seed set to|GPU available|TPU available|HPU available|IPU available|💡 Tip|`Trainer\.\w+` stopped"
+    r"|`Trainer\(val_check_interval=1\.0\)` was configured|ckpt_path is not provided"
+    r"|The following callbacks returned in `LightningModule\.configure_callbacks`"
+    r"|Metric `\w+` will save all targets and predictions in"
+)
+# Lightning is published under several names, and which of them its lines carry depends on what was imported first.
+_LOGGERS = (
+    "lightning_utilities.core.rank_zero",
+    "lightning_fabric.utilities.rank_zero",
+    "lightning.fabric.utilities.rank_zero",
+    "lightning.pytorch.utilities.rank_zero",
+    "pytorch_lightning.utilities.rank_zero",
+    "lightning.fabric.utilities.seed",
+    "lightning.pytorch.trainer.connectors.callback_connector",
+    "anomalib.engine.engine",
+    "anomalib.metrics.pimo.pimo",
+)
+
+
+def _is_wanted(record: logging.LogRecord) -> bool:
+    return not _LOG_LINES.match(record.getMessage())
+
+
+def quiet() -> None:
+    """Silence the log lines and warnings that anomalib, Lightning and timm emit in every normal run.
+
+    Only known lines are silenced, each by its text; whatever else the libraries have to say still comes through.
+    Call it before anomalib is imported, because some of the lines come from its imports.
+
+    Example:
+        >>> quiet()
+        >>> logging.getLogger("anomalib.engine.engine").warning("ckpt_path is not provided.")
+    """
+    for message in _WARNINGS:
+        warnings.filterwarnings("ignore", message=message)
+    for name in _LOGGERS:
+        if _is_wanted not in logging.getLogger(name).filters:
+            logging.getLogger(name).addFilter(_is_wanted)
