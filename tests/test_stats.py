@@ -158,9 +158,9 @@ class TestTwoModels:
 
 
 class TestSeveralModels:
-    # Scores made so that the mean ranks are those of the worked example of Demsar (2006), section 3.2.2, four decision
-    # trees on 14 data sets: 3.143, 2.000, 2.893 and 1.964, for which the paper computes a Friedman statistic of 9.28
-    # (without the correction for ties that SciPy makes).
+    # Scores made so that the mean ranks are those of the worked example of Demsar (2006), section 3.2.2, with four
+    # decision trees on 14 data sets: 3.143, 2.000, 2.893 and 1.964, for which the paper computes a Friedman statistic
+    # of 9.28 (without the correction for ties that SciPy makes).
     demsar = pd.DataFrame(
         [
             (0.763, 0.768, 0.771, 0.798),
