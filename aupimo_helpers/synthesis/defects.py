@@ -127,7 +127,7 @@ def _size(rng: np.random.Generator, smallest: float, largest: float) -> float:
 
 def _color(rng: np.random.Generator, shape: tuple[int, int], severity: float) -> Defect:
     """A stain that has soaked in, darker along its rim, with a few splashes."""
-    radius = _size(rng, 7, 34)
+    radius = _size(rng, 10, 38)
     inside = _blob(rng, shape, radius, roughness=0.28)
     splash_count = int(rng.integers(0, 4))
     for _ in range(splash_count):
@@ -142,28 +142,30 @@ def _color(rng: np.random.Generator, shape: tuple[int, int], severity: float) ->
         dtype=np.float32,
     )
     tint = palette[rng.integers(len(palette))] * rng.uniform(0.85, 1.15)
-    opacity = np.clip(soaked * (patchy + 0.30 * rim), 0, 1.2) * np.float32(0.06 + 0.62 * severity)
+    opacity = np.clip(soaked * (patchy + 0.30 * rim), 0, 1.2) * np.float32(0.06 + 0.76 * severity)
     return _layers(shape, soaked, tint=tint, opacity=np.clip(opacity, 0, 1))
 
 
 def _cut(rng: np.random.Generator, shape: tuple[int, int], severity: float) -> Defect:
     """A slit with raised lips; the fibres inside are pale and rough."""
-    length = _size(rng, 28, 150)
+    length = _size(rng, 40, 170)
     across, t = _stroke(rng, shape, length, bend=rng.uniform(-0.12, 0.12), wobble=rng.uniform(0.5, 2.5))
     taper = np.sqrt(np.clip(4 * t * (1 - t), 0, 1))
-    width = rng.uniform(1.5, 3.6)
+    width = rng.uniform(2.6, 5.2)
     ragged = 1 + 0.25 * smooth_noise(rng, shape, scale=5)
     half = np.maximum(width * taper * ragged, 1e-3)
     distance = np.abs(across) / half
     on_line = ((t > 0) & (t < 1)).astype(np.float32)
-    gap = np.exp(-(distance**2) * 1.2) * on_line
+    gap = np.exp(-(distance**4) * 0.7) * on_line
     lips = np.exp(-((distance - 1.7) ** 2) * 3.0) * on_line * taper
-    relief = np.float32(severity * width) * (0.55 * lips - 1.5 * gap)
-    fibres = np.array([0.52, 0.38, 0.27], dtype=np.float32) * rng.uniform(0.55, 1.15)
+    relief = np.float32(severity * width) * (0.55 * lips - 1.3 * gap)
+    fibres = np.array([0.52, 0.38, 0.27], dtype=np.float32) * rng.choice(
+        [rng.uniform(0.20, 0.40), rng.uniform(1.20, 1.50)]
+    )
     grain = 1 + 0.25 * rng.standard_normal(shape, dtype=np.float32)
     tint = np.clip(fibres * grain[..., None], 0, 1)
-    opacity = np.clip(gap * np.float32(0.10 + 0.85 * severity), 0, 1)
-    mask = (distance < 1.75) * on_line * (half > 0.35)
+    opacity = np.clip(gap * np.float32(0.10 + 0.90 * severity), 0, 1)
+    mask = (distance < 1.25) * on_line * (half > 0.45)
     return _layers(shape, mask, relief=relief, flatten=0.6 * gap, tint=tint, opacity=opacity)
 
 
@@ -172,23 +174,23 @@ def _fold(rng: np.random.Generator, shape: tuple[int, int], severity: float) -> 
     length = _size(rng, 90, 300)
     across, t = _stroke(rng, shape, length, bend=rng.uniform(-0.15, 0.15), wobble=rng.uniform(1.0, 5.0))
     taper = np.sqrt(np.clip(4 * t * (1 - t), 0, 1))
-    width = rng.uniform(4.5, 10.0) * (1 + 0.12 * smooth_noise(rng, shape, scale=14))
+    width = rng.uniform(6.5, 13.0) * (1 + 0.12 * smooth_noise(rng, shape, scale=14))
     distance = across / np.maximum(width * (0.35 + 0.65 * taper), 1e-3)
     on_line = smoothstep(0.0, 0.06, t) * smoothstep(1.0, 0.94, t)
     ridge = np.exp(-(distance**2) * 1.6)
     furrow = np.exp(-((distance - 1.0) ** 2) * 7.0)
     profile = (ridge - 0.75 * furrow) * on_line * taper
-    relief = profile * np.float32((0.06 + 0.94 * severity) * 6.0)
+    relief = profile * np.float32((0.06 + 0.94 * severity) * 15.0)
     crest = np.exp(-(distance**2) * 5.0) * on_line
     tint = np.array([0.60, 0.45, 0.32], dtype=np.float32)
-    opacity = crest * np.float32(0.30 * severity)
-    mask = (np.abs(distance - 0.15) < 1.25) * (on_line * taper > 0.3)
+    opacity = crest * np.float32(0.55 * severity)
+    mask = (np.abs(distance - 0.2) < 1.12) * (on_line * taper > 0.4)
     return _layers(shape, mask, relief=relief, flatten=0.7 * ridge * on_line * severity, tint=tint, opacity=opacity)
 
 
 def _glue(rng: np.random.Generator, shape: tuple[int, int], severity: float) -> Defect:
     """A dried drop: clear to milky, smooth, domed, so that it levels the grain and mirrors the light."""
-    radius = _size(rng, 6, 26)
+    radius = _size(rng, 8, 30)
     inside = _blob(rng, shape, radius, roughness=0.16)
     covered = smoothstep(-0.8, 1.2, inside)
     depth = np.clip(inside, 0, None)
@@ -210,7 +212,7 @@ def _glue(rng: np.random.Generator, shape: tuple[int, int], severity: float) -> 
 
 def _poke(rng: np.random.Generator, shape: tuple[int, int], severity: float) -> Defect:
     """One to four holes or dents side by side, each with a raised rim and a dark ground."""
-    first = rng.uniform(2.8, 8.5)
+    first = rng.uniform(4.5, 12.0)
     y, x = _grid(shape)
     centre_y, centre_x = (rng.uniform(18, side - 18) for side in shape)
     relief = np.zeros(shape, dtype=np.float32)
@@ -226,8 +228,8 @@ def _poke(rng: np.random.Generator, shape: tuple[int, int], severity: float) -> 
         pit = smoothstep(1.05, 0.45, distance)
         rim = np.exp(-((distance - 1.15) ** 2) * 22.0)
         relief += np.float32(severity * radius) * (0.28 * rim - 0.85 * pit)
-        opacity = np.maximum(opacity, pit * np.float32(0.05 + 0.80 * severity))
-        mask = np.maximum(mask, distance < 1.3)
+        opacity = np.maximum(opacity, pit * np.float32(0.06 + 0.90 * severity))
+        mask = np.maximum(mask, distance < 1.25)
         step, direction = rng.uniform(2.6, 5.0) * first, rng.uniform(0, 2 * np.pi)
         centre_y = float(np.clip(centre_y + step * np.sin(direction), 14, shape[0] - 14))
         centre_x = float(np.clip(centre_x + step * np.cos(direction), 14, shape[1] - 14))

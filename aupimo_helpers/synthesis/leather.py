@@ -23,24 +23,24 @@ def _height(rng: np.random.Generator) -> tuple[FloatImage, FloatImage]:
     bend = 2.2
     u = x + bend * smooth_noise(rng, SHAPE, 24) + 0.9 * smooth_noise(rng, SHAPE, 7)
     v = y + bend * smooth_noise(rng, SHAPE, 24) + 0.9 * smooth_noise(rng, SHAPE, 7)
-    cell = rng.normal(9.0, 0.25)
+    cell = rng.normal(7.4, 0.15)
     along = (np.cos(angle) * u + np.sin(angle) * v) / np.float32(cell * 1.18)
     across = (-np.sin(angle) * u + np.cos(angle) * v) / np.float32(cell * 0.92)
     f1, f2 = cellular_noise(rng, along.astype(np.float32), across.astype(np.float32))
     border = f2 - f1
     # Some borders are closed: neighbouring pebbles grow together.
-    open_border = smoothstep(-1.2, 0.6, smooth_noise(rng, SHAPE, 6))
+    open_border = smoothstep(-1.4, 0.4, smooth_noise(rng, SHAPE, 6))
     furrow = (1 - smoothstep(0.0, 0.34, border)) * (0.45 + 0.55 * open_border)
-    pebble = (1 - furrow) * (1.0 - 0.45 * f1 * f1)
-    size = 1 + 0.15 * smooth_noise(rng, SHAPE, 12)
+    pebble = (1 - furrow) * (1.0 - 0.40 * f1 * f1)
+    size = 1 + 0.10 * smooth_noise(rng, SHAPE, 12)
     fine1, fine2 = cellular_noise(rng, along * np.float32(2.6), across * np.float32(2.6))
-    height = 1.9 * pebble * size + 0.30 * smoothstep(0.0, 0.5, fine2 - fine1)
+    height = 1.25 * pebble * size + 0.22 * smoothstep(0.0, 0.5, fine2 - fine1)
     height += 0.13 * rng.standard_normal(SHAPE, dtype=np.float32)
-    height += 0.55 * smooth_noise(rng, SHAPE, 20)
+    height += 0.35 * smooth_noise(rng, SHAPE, 20)
     for _ in range(int(rng.integers(1, 4))):
         crease = _crease(rng, x, y)
-        height -= 0.5 * crease
-        furrow = np.maximum(furrow, 0.35 * crease)
+        height -= 0.36 * crease
+        furrow = np.maximum(furrow, 0.25 * crease)
     return height.astype(np.float32), furrow.astype(np.float32)
 
 
@@ -81,17 +81,17 @@ def render(rng: np.random.Generator, defect: Defect | None = None) -> NDArray[np
     height, furrow = _height(rng)
     pores = _pores(rng)
     brown = np.array([0.425, 0.262, 0.168], dtype=np.float32)
-    brown = brown * np.float32(rng.normal(1, 0.03)) * (1 + rng.normal(0, 0.012, 3).astype(np.float32))
+    brown = brown * np.float32(rng.normal(1, 0.018)) * (1 + rng.normal(0, 0.008, 3).astype(np.float32))
     slow = smooth_noise(rng, SHAPE, 64)
     mottled = smooth_noise(rng, SHAPE, 14)
-    redness = smooth_noise(rng, SHAPE, 48)[..., None] * np.array([0.012, 0.0, -0.012], dtype=np.float32)
-    direction = rng.normal(-2.2, 0.12)
+    redness = smooth_noise(rng, SHAPE, 48)[..., None] * np.array([0.008, 0.0, -0.008], dtype=np.float32)
+    direction = rng.normal(-2.2, 0.08)
     elevation = rng.normal(0.85, 0.04)
     exposure = rng.normal(1, 0.02)
     noise = rng.standard_normal((*SHAPE, 3), dtype=np.float32)
 
-    albedo = brown * (1 + 0.035 * slow + 0.035 * mottled)[..., None] * (1 + redness)
-    wear = 1 - 0.42 * furrow - 0.35 * np.clip(pores, 0, 1)
+    albedo = brown * (1 + 0.025 * slow + 0.022 * mottled)[..., None] * (1 + redness)
+    wear = 1 - 0.30 * furrow - 0.22 * np.clip(pores, 0, 1)
     gloss = np.float32(0.0)
     if defect is not None:
         level = gaussian_filter(height, 4.0)

@@ -5,16 +5,17 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 from scipy.interpolate import BSpline
+from scipy.sparse import csr_array
 
 FloatImage = NDArray[np.float32]
 
 
 @lru_cache(maxsize=64)
-def _spline_basis(size: int, knots: int) -> FloatImage:
-    """Cubic B-spline basis functions, sampled: shape (size, knots + 3)."""
+def _spline_basis(size: int, knots: int) -> csr_array:
+    """Cubic B-spline basis functions, sampled: shape (size, knots + 3), four values per row."""
     inner = np.arange(-3, knots + 4, dtype=np.float64)
     positions = (np.arange(size) + 0.5) / size * knots
-    return BSpline.design_matrix(positions, inner, 3).toarray().astype(np.float32)
+    return csr_array(BSpline.design_matrix(positions, inner, 3).astype(np.float32))
 
 
 def smooth_noise(rng: np.random.Generator, shape: tuple[int, int], scale: float) -> FloatImage:
@@ -36,8 +37,10 @@ def smooth_noise(rng: np.random.Generator, shape: tuple[int, int], scale: float)
     rows = _spline_basis(shape[0], max(1, round(shape[0] / scale)))
     columns = _spline_basis(shape[1], max(1, round(shape[1] / scale)))
     control = rng.standard_normal((rows.shape[1], columns.shape[1]), dtype=np.float32)
-    # A uniform cubic B-spline averages its control points with squared weights that sum to 0.4794 per axis on the mean.
-    return (rows @ control @ columns.T) / np.float32(0.4794)
+    # The four weights of a cubic B-spline have a mean sum of squares of 0.4794: undo that for each axis. The sparse
+    # product is quicker here than a dense one, and unlike it uses no threads of its own.
+    surface: FloatImage = columns @ (rows @ control).T
+    return np.ascontiguousarray(surface.T) / np.float32(0.4794)
 
 
 def cellular_noise(rng: np.random.Generator, x: FloatImage, y: FloatImage) -> tuple[FloatImage, FloatImage]:
@@ -63,7 +66,7 @@ def cellular_noise(rng: np.random.Generator, x: FloatImage, y: FloatImage) -> tu
     row = np.floor(y).astype(np.int32)
     row_start, column_start = int(row.min()) - 1, int(np.floor(x.min())) - 2
     height, width = int(row.max()) - row_start + 2, int(np.floor(x.max())) - column_start + 2
-    jitter = rng.uniform(0.12, 0.88, size=(2, height, width)).astype(np.float32)
+    jitter = rng.uniform(0.18, 0.82, size=(2, height, width)).astype(np.float32)
     nearest = np.full(x.shape, np.inf, dtype=np.float32)
     second = nearest.copy()
     for row_step in (-1, 0, 1):
