@@ -1,1 +1,23 @@
-"""The exact AUPIMO: functions on tensors and arrays (no anomalib import) and the torchmetrics class over them."""
+"""The exact AUPIMO: functions on tensors and arrays (no anomalib import) and the torchmetrics class over them.
+
+The class, ``AUPIMO``, needs anomalib and is therefore in ``aupimo_helpers.metrics.metric``, and on first use
+``aupimo_helpers.AUPIMO``.
+"""
+
+from aupimo_helpers.metrics.exact import (
+    PIMOCurves,
+    aupimo_scores,
+    no_skill_score,
+    pimo_curves,
+    recall_at_fpr,
+    threshold_at_fpr,
+)
+
+__all__ = [
+    "PIMOCurves",
+    "aupimo_scores",
+    "no_skill_score",
+    "pimo_curves",
+    "recall_at_fpr",
+    "threshold_at_fpr",
+]
