@@ -144,10 +144,15 @@ def _refuse_other_images(name_a: str, a: pd.Series, name_b: str, b: pd.Series) -
     for absent, present, missing in ((name_b, name_a, a.index.difference(b.index)),
                                      (name_a, name_b, b.index.difference(a.index))):  # fmt: skip
         if len(missing):
-            more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+            others = len(missing) - 1
+            missing_ones = (
+                f"{missing[0]} and {others} more, scored by {present}, are"
+                if others
+                else f"{missing[0]}, scored by {present}, is"
+            )
             msg = (
-                f"{name_a} and {name_b} were not scored on the same test set: {missing[0]}{more}, scored by "
-                f"{present}, is missing from {absent}. Compare models on the same images only."
+                f"{name_a} and {name_b} were not scored on the same test set: {missing_ones} missing from {absent}. "
+                "Compare models on the same images only."
             )
             raise InputError(msg)
     other = a.index[a.isna() != b.reindex(a.index).isna()]

@@ -43,7 +43,7 @@ class TestPairing:
     def test_a_missing_image_is_named_whichever_side_lacks_it(self):
         more = A | {"poke/7.png": 0.1, "poke/8.png": 0.2}
         for tables in ({"A": table(more), "B": table(B)}, {"B": table(B), "A": table(more)}):
-            with pytest.raises(InputError, match=r"poke/7\.png and 1 more, scored by A, is missing from B"):
+            with pytest.raises(InputError, match=r"poke/7\.png and 1 more, scored by A, are missing from B"):
                 pair_scores(tables)
 
     def test_a_missing_normal_image_is_noticed_too(self):
