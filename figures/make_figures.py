@@ -30,6 +30,7 @@ ROOT = FIGURES.parent
 DATASET = "synthetic/leather"
 BOUNDS = (1e-5, 1e-4)
 FOUND = "#FF3B3B"
+EXAMPLE_COLORS = (OKABE_ITO[2], OKABE_ITO[1], OKABE_ITO[3])
 
 
 def photograph(image_path: str) -> np.ndarray:
@@ -49,10 +50,10 @@ def overlay(ax: plt.Axes, image: np.ndarray, marked: np.ndarray, mask: np.ndarra
     """Show an image with the marked pixels filled and the mask outlined."""
     show(ax, image)
     layer = np.zeros((*marked.shape, 4))
-    layer[marked] = mpl.colors.to_rgba(FOUND, 0.65)
+    layer[marked] = mpl.colors.to_rgba(FOUND, 0.85)
     ax.imshow(layer)
     if mask is not None:
-        ax.contour(mask, levels=[0.5], colors=[MASK_COLOR], linewidths=1.6)
+        ax.contour(mask, levels=[0.5], colors=[MASK_COLOR], linewidths=1.3)
 
 
 def nearest(scores: np.ndarray, candidates: np.ndarray, target: float) -> int:
@@ -60,67 +61,68 @@ def nearest(scores: np.ndarray, candidates: np.ndarray, target: float) -> int:
     return int(candidates[np.argmin(np.abs(scores[candidates] - target))])
 
 
-def aupimo_at_a_glance(predictions: Predictions) -> plt.Figure:
-    """The README's figure: normal images set the threshold, each defect image gets its own recall."""
-    maps, masks = predictions.anomaly_maps.numpy(), predictions.masks.numpy()
-    scores = aupimo_scores(maps, masks, BOUNDS).numpy()
+def glance_examples(predictions: Predictions, scores: np.ndarray) -> list[int]:
+    """Three images, found, half found, missed: large defects away from the border, seen even in a small picture."""
+    masks = predictions.masks.numpy()
     areas = masks.sum(axis=(1, 2))
-    # Defects of at least half the median area, so that the mask can be seen in a small picture.
-    visible = np.flatnonzero(areas > np.median(areas[areas > 0]) / 2)
-    examples = [nearest(scores, visible, target) for target in (0.95, 0.5, 0.05)]
-    threshold = threshold_at_fpr(maps, masks, BOUNDS[1])
-    normals = np.flatnonzero(areas == 0)
-    marked = (maps[normals] >= threshold).sum(axis=(1, 2))
-    normal = int(normals[np.argmax(marked)])
+    border = np.ones(masks.shape[1:], dtype=bool)
+    border[8:-8, 8:-8] = False
+    visible = (areas > np.median(areas[areas > 0])) & ~(masks & border).any(axis=(1, 2))
+    return [nearest(scores, np.flatnonzero(visible), target) for target in (0.95, 0.5, 0.05)]
 
-    figure = plt.figure(figsize=(11.5, 5.4))
-    grid = figure.add_gridspec(2, 4, width_ratios=[1, 1, 1.05, 1.05])
-    ax = figure.add_subplot(grid[0, 0])
-    overlay(ax, photograph(predictions.image_paths[normal]), maps[normal] >= threshold)
-    ax.set_title("1  Normal images set the threshold", fontweight="bold")
-    ax.set_xlabel(
-        f"The most falsely marked of {len(normals)}\nnormal images. On average 1 pixel in\n10,000 may be marked (red)."
-    )
-    positions = [grid[0, 1], grid[1, 0], grid[1, 1]]
-    line_colors = (OKABE_ITO[2], OKABE_ITO[1], OKABE_ITO[4])
-    for place, index, color in zip(positions, examples, line_colors, strict=True):
-        ax = figure.add_subplot(place)
+
+def draw_images(
+    figure: mpl.figure.SubFigure, predictions: Predictions, examples: list[int], scores: np.ndarray
+) -> None:
+    """Left half: the normal image with the most false positives, and the three examples, at one threshold."""
+    maps, masks = predictions.anomaly_maps.numpy(), predictions.masks.numpy()
+    threshold = threshold_at_fpr(maps, masks, BOUNDS[1])
+    normals = np.flatnonzero(~masks.any(axis=(1, 2)))
+    normal = int(normals[np.argmax((maps[normals] >= threshold).sum(axis=(1, 2)))])
+    axes = figure.subplots(2, 2).ravel()
+    overlay(axes[0], photograph(predictions.image_paths[normal]), maps[normal] >= threshold)
+    axes[0].set_title("A normal image", color="#444444", fontweight="bold")
+    axes[0].set_xlabel(f"The worst of {len(normals)}: on average 1 pixel\nin 10,000 may be marked (red).")
+    for ax, index, color in zip(axes[1:], examples, EXAMPLE_COLORS, strict=True):
         found = maps[index] >= threshold
         overlay(ax, photograph(predictions.image_paths[index]), found, masks[index])
-        recall = found[masks[index]].mean()
-        ax.set_xlabel(f"At that threshold {recall:.0%} of the\ndefect (cyan outline) is marked.")
+        ax.set_xlabel(f"At this threshold {found[masks[index]].mean():.0%} of the\ndefect (outlined) is marked.")
         ax.set_title(f"AUPIMO {scores[index]:.0%}", color=color, fontweight="bold")
         for spine in ax.spines.values():
             spine.set(visible=True, color=color, linewidth=2.5)
-    ax = figure.add_subplot(grid[:, 2:])
-    curves = pimo_curves(maps, masks, fpr_range=(1e-6, 1.0))
+
+
+def draw_curves(figure: mpl.figure.SubFigure, predictions: Predictions, examples: list[int]) -> None:
+    """Right half: the examples' PIMO curves and the areas that are their scores."""
+    curves = pimo_curves(predictions.anomaly_maps, predictions.masks)
+    fpr, tprs = curves.shared_fpr.numpy(), curves.per_image_tprs.numpy()
+    inside = (fpr >= BOUNDS[0]) & (fpr <= BOUNDS[1])
+    ax = figure.subplots()
     ax.axvspan(*BOUNDS, color=ZONE_COLOR, alpha=0.18, linewidth=0)
-    for index, color in zip(examples, line_colors, strict=True):
-        ax.plot(curves.shared_fpr, curves.per_image_tprs[index], color=color, linewidth=2)
-        inside = (np.asarray(curves.shared_fpr) >= BOUNDS[0]) & (np.asarray(curves.shared_fpr) <= BOUNDS[1])
-        ax.fill_between(
-            np.asarray(curves.shared_fpr)[inside],
-            np.asarray(curves.per_image_tprs)[index][inside],
-            color=color,
-            alpha=0.35,
-            linewidth=0,
-        )
-    ax.plot(curves.shared_fpr, curves.shared_fpr, color=NORMAL_COLOR, linestyle=":", label="a model without skill")
-    ax.set(xscale="log", xlim=(1e-6, 1), ylim=(0, 1.02))
-    ax.set_xlabel("False-positive rate, normal images only (log scale)")
+    for index, color in zip(examples, EXAMPLE_COLORS, strict=True):
+        ax.plot(fpr, tprs[index], color=color, linewidth=2)
+        ax.fill_between(fpr[inside], tprs[index][inside], color=color, alpha=0.35, linewidth=0)
+    ax.plot(fpr, fpr, color=NORMAL_COLOR, linestyle=":")
+    ax.text(0.085, 0.13, "a model\nwithout skill", color="#555555", ha="right", fontsize=9)
+    ax.set(xscale="log", xlim=(fpr.min(), 1), ylim=(0, 1.02))
+    ax.set_xlabel("False-positive rate in the normal images (log scale)")
     ax.set_ylabel("Recall of the defect in one image")
     ax.yaxis.set_major_formatter(PERCENT)
-    ax.set_title("2  AUPIMO: one curve and one score per image, its area in the blue zone", fontweight="bold")
-    ax.text(
-        np.sqrt(BOUNDS[0] * BOUNDS[1]),
-        1.0,
-        "FPR $10^{-5}$ to $10^{-4}$",
-        ha="center",
-        va="top",
-        fontsize=9,
-        color="#1B6F9E",
+    ax.text(BOUNDS[1] * 1.15, 0.02, "$10^{-5}$ to $10^{-4}$", color="#1B6F9E", fontsize=10)
+
+
+def aupimo_at_a_glance(predictions: Predictions) -> plt.Figure:
+    """The README's figure: normal images set the threshold, each image with a defect gets its own recall."""
+    scores = aupimo_scores(predictions.anomaly_maps, predictions.masks, BOUNDS).numpy()
+    examples = glance_examples(predictions, scores)
+    figure = plt.figure(figsize=(11.5, 6.0))
+    left, right = figure.subfigures(1, 2, width_ratios=[1.0, 1.15], wspace=0.03)
+    left.suptitle("1   Normal images set the threshold", x=0.03, ha="left", fontweight="bold", fontsize=13)
+    right.suptitle(
+        "2   Each image's score: the area in the blue zone", x=0.08, ha="left", fontweight="bold", fontsize=13
     )
-    ax.legend(loc="upper left", bbox_to_anchor=(0.0, 0.93))
+    draw_images(left, predictions, examples, scores)
+    draw_curves(right, predictions, examples)
     return figure
 
 
@@ -183,7 +185,7 @@ def main() -> None:
         figure = FIGURE_MAKERS[name](predictions)
         with atomic_file(FIGURES / name) as temporary:
             # No software version or date in the file: the same figure is the same bytes.
-            figure.savefig(temporary, dpi=130, metadata={"Software": None})
+            figure.savefig(temporary, dpi=110, metadata={"Software": None})
         plt.close(figure)
         print(f"figures/{name}")
 
