@@ -288,9 +288,7 @@ def execute(
         timeout=timeout,
         kernel_name="python3",
         record_timing=False,
-        extra_arguments=[
-            "--IPKernelApp.log_level=40"
-        ],  # ipykernel warns of TCP, which on one machine is as it must be
+        extra_arguments=["--IPKernelApp.log_level=40"],  # it warns of unencrypted TCP, which stays on this machine
         resources={"metadata": {"path": str(Path(working_folder or path.parent).resolve())}},
         on_cell_start=starts,
     )

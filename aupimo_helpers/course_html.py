@@ -1,0 +1,142 @@
+"""Executed notebooks as web pages: one page each, and an index. They need no network, except for formulas."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from jinja2 import DictLoader, Environment
+from nbformat import NotebookNode
+
+# RequireJS and Mermaid come from a CDN and nothing here needs them; MathJax too, but formulas do.
+_TEMPLATE = """
+{%- extends 'lab/index.html.j2' -%}
+{%- block html_head_js -%}{%- endblock -%}
+{%- block html_head_js_mermaidjs -%}{%- endblock -%}
+{%- block html_head_js_mathjax -%}{%- if resources.has_formulas -%}{{ super() }}{%- endif -%}{%- endblock -%}
+"""
+_FORMULA = re.compile(r"\$[^$\n]+\$|\$\$|\\begin\{")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the index.
+
+    Attributes:
+        name: Of the notebook, without suffix.
+        title: As a reader knows it.
+        question: That the notebook answers.
+        status: ``passed``, ``FAILED`` ..., in a word or two.
+        seconds: Wall time; None if it did not run.
+        peak_memory_gb: None if it did not run.
+        message: Why it failed, in one line; empty if it did not.
+    """
+
+    name: str
+    title: str
+    question: str
+    status: str
+    seconds: float | None = None
+    peak_memory_gb: float | None = None
+    message: str = ""
+
+
+def notebook_page(notebook: NotebookNode, name: str, folder: Path, pages: Sequence[str]) -> str:
+    """Render an executed notebook as one self-contained page.
+
+    Args:
+        notebook: With outputs.
+        name: Its title in the browser.
+        folder: Where its relative image paths begin; the images are put into the page.
+        pages: Names of notebooks, without suffix, that become pages beside this one: links to them are turned.
+
+    Returns:
+        HTML.
+
+    Example:
+        >>> import nbformat
+        >>> cell = nbformat.v4.new_markdown_cell("[next](02_padim_training.ipynb)")
+        >>> page = notebook_page(nbformat.v4.new_notebook(cells=[cell]), "01", Path(), ["02_padim_training"])
+        >>> 'href="02_padim_training.html"' in page, "<script src" in page
+        (True, False)
+    """
+    from nbconvert import HTMLExporter
+
+    exporter = HTMLExporter(
+        extra_loaders=[DictLoader({"course.html.j2": _TEMPLATE})],
+        template_file="course.html.j2",
+        embed_images=True,
+    )
+    has_formulas = any(cell.cell_type == "markdown" and _FORMULA.search(cell.source) for cell in notebook.cells)
+    resources = {"metadata": {"name": name, "path": str(folder)}, "has_formulas": has_formulas}
+    page, _ = exporter.from_notebook_node(notebook, resources=resources)
+    for other in pages:
+        page = page.replace(f'href="{other}.ipynb', f'href="{other}.html')
+    return page
+
+
+_INDEX = """<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>AUPIMO, the course: {{ dataset }}</title>
+<style>
+body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; color: #222; }
+table { border-collapse: collapse; width: 100%; }
+th, td { text-align: left; vertical-align: top; padding: .5rem .6rem; border-bottom: 1px solid #ddd; }
+.number { text-align: right; white-space: nowrap; font-variant-numeric: tabular-nums; }
+td small { color: #555; }
+.passed { color: #00674d; } .failed { color: #a83c00; font-weight: 600; }
+footer { color: #555; font-size: .9rem; margin-top: 2rem; }
+</style>
+</head>
+<body>
+<h1>AUPIMO, the course</h1>
+<p>One score per image: how much of its defect does a model find, if it must almost never fire on a normal image?
+These notebooks ran on the data set <b>{{ dataset }}</b>.</p>
+<table>
+<thead>
+<tr><th></th><th>Notebook</th><th>Status</th><th class="number">Time</th><th class="number">Peak memory</th></tr>
+</thead>
+<tbody>
+{% for row in rows -%}
+<tr>
+<td>{{ row.name[:2] }}</td>
+{% if row.seconds is none -%}
+<td>{{ row.title }}<br><small>{{ row.question }}</small></td><td>{{ row.status }}</td><td></td><td></td>
+{%- else -%}
+<td><a href="{{ row.name }}.html">{{ row.title }}</a><br><small>{{ row.question }}</small></td>
+<td class="{{ 'passed' if row.status == 'passed' else 'failed' }}">{{ row.status }}
+<br><small>{{ row.message }}</small></td>
+<td class="number">{{ "%.0f" % row.seconds }} s</td>
+<td class="number">{{ "%.1f" % row.peak_memory_gb }} GB</td>
+{%- endif %}
+</tr>
+{% endfor -%}
+</tbody>
+</table>
+<footer>{{ versions }}</footer>
+</body>
+</html>
+"""
+
+
+def index_page(rows: Sequence[Row], dataset: str, versions: str) -> str:
+    """Render the index of a run.
+
+    Args:
+        rows: One per notebook, in reading order.
+        dataset: That the notebooks ran on.
+        versions: One line.
+
+    Returns:
+        HTML. A row links to ``NAME.html`` beside the index if its notebook ran.
+
+    Example:
+        >>> page = index_page([Row("01_a", "A", "Why?", "passed", 1.5, 0.2)], "photos/brick", "python 3.11")
+        >>> '<a href="01_a.html">A</a>' in page
+        True
+    """
+    template = Environment(autoescape=True, keep_trailing_newline=True).from_string(_INDEX)
+    return template.render(rows=rows, dataset=dataset, versions=versions)

@@ -1,0 +1,204 @@
+"""The whole course, executed: what ``aupimo run`` does."""
+
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import nbformat
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from aupimo_helpers.course_html import Row, index_page, notebook_page
+from aupimo_helpers.errors import InputError
+from aupimo_helpers.files import atomic_file
+from aupimo_helpers.notebook_refresh import heading
+from aupimo_helpers.notebook_runner import Execution, execute, parameter_names, read
+from aupimo_helpers.versions import versions
+
+OnCell = Callable[[int, int], None]
+
+
+@dataclass
+class CourseRun:
+    """What became of each notebook.
+
+    Attributes:
+        rows: One per notebook.
+        index: Path of ``index.html``.
+    """
+
+    rows: list[Row]
+    index: Path
+
+    @property
+    def passed(self) -> bool:
+        """Whether every notebook ran to its end."""
+        return all(row.status == "passed" for row in self.rows)
+
+
+def run_course(
+    notebooks: Sequence[Path],
+    results_dir: str | Path,
+    parameters: dict[str, Any],
+    *,
+    dataset: str,
+    console: Console | None = None,
+) -> CourseRun:
+    """Execute copies of notebooks, one after the other, and write them as notebooks and web pages.
+
+    A notebook that fails is reported, and the others still run. After each one the results are on disk, so that an
+    interrupted run keeps what it has.
+
+    Args:
+        notebooks: Paths, in the order to run them.
+        results_dir: Gets ``NAME.ipynb`` and ``NAME.html`` of each, and ``index.html``.
+        parameters: For the notebooks' parameters cells; each notebook gets those that it has.
+        dataset: The data set's name, for the index.
+        console: Where progress is shown; stdout by default. On a terminal it is live, elsewhere a line per notebook.
+
+    Returns:
+        Status, time and memory of each notebook, and the path of the index.
+
+    Raises:
+        InputError: If there is no notebook.
+        WriteError: If ``results_dir`` cannot be written.
+
+    Example:
+        >>> notebooks = [Path("notebooks/01_data_setup.ipynb")]
+        >>> run_course(notebooks, "results", {}, dataset="synthetic/leather").passed  # doctest: +SKIP
+        True
+    """
+    if not notebooks:
+        msg = "There is no notebook to run."
+        raise InputError(msg)
+    console = console or Console(file=sys.stdout)
+    results_dir = Path(results_dir)
+    names = [path.stem for path in notebooks]
+    headings = [heading(read(path), path.name) for path in notebooks]
+    rows = [Row(name, top.title, top.question, "not run") for name, top in zip(names, headings, strict=True)]
+    run = CourseRun(rows, results_dir / "index.html")
+    _write_index(run, dataset)  # first of all, so that a folder that cannot be written is known at once
+    with _display(console, len(notebooks)) as (begin, finish):
+        for number, path in enumerate(notebooks):
+            on_cell = begin(number, path.stem)
+            known = parameter_names(read(path))
+            try:
+                execution = execute(path, {k: v for k, v in parameters.items() if k in known}, on_cell=on_cell)
+            except KeyboardInterrupt:
+                rows[number] = Row(path.stem, headings[number].title, headings[number].question, "stopped")
+                _write_index(run, dataset)
+                raise
+            _write_notebook(execution, path, results_dir, names)
+            rows[number] = _row(execution, rows[number])
+            _write_index(run, dataset)
+            finish(rows[number])
+    return run
+
+
+def _row(execution: Execution, planned: Row) -> Row:
+    failure = execution.failure
+    return Row(
+        planned.name,
+        planned.title,
+        planned.question,
+        "passed" if failure is None else "FAILED",
+        execution.seconds,
+        execution.peak_memory_gb,
+        "" if failure is None else str(failure),
+    )
+
+
+def _write_notebook(execution: Execution, path: Path, results_dir: Path, names: Sequence[str]) -> None:
+    with atomic_file(results_dir / path.name) as temporary:
+        temporary.write_text(nbformat.writes(execution.notebook) + "\n", encoding="utf-8")
+    page = notebook_page(execution.notebook, execution.name, path.parent, names)
+    with atomic_file(results_dir / f"{path.stem}.html") as temporary:
+        temporary.write_text(page, encoding="utf-8")
+
+
+def _write_index(run: CourseRun, dataset: str) -> None:
+    line = ", ".join(f"{name} {number}" for name, number in versions().items())
+    with atomic_file(run.index) as temporary:
+        temporary.write_text(index_page(run.rows, dataset, line), encoding="utf-8")
+
+
+@contextmanager
+def _display(console: Console, total: int) -> Iterator[tuple[Callable[[int, str], OnCell], Callable[[Row], None]]]:
+    """Show which notebook and which cell runs and for how long: live on a terminal, else a line per notebook."""
+    if not console.is_terminal:
+
+        def begin_plain(number: int, name: str) -> OnCell:
+            console.print(f"[{number + 1}/{total}] {name} ...", markup=False, highlight=False)
+            return lambda cell, cells: None  # noqa: ARG005
+
+        def finish_plain(row: Row) -> None:
+            line = f"      {row.status} in {row.seconds:.1f} s {row.message}".rstrip()
+            console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+        yield begin_plain, finish_plain
+        return
+    progress = Progress(
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=None),
+        TextColumn("{task.fields[where]}"),
+        TimeElapsedColumn(),
+        console=console,
+    )
+    with progress:
+
+        def begin(number: int, name: str) -> OnCell:
+            task = progress.add_task(f"{number + 1}/{total} {name}", total=None, where="starting")
+
+            def on_cell(cell: int, cells: int) -> None:
+                progress.update(task, total=cells, completed=cell - 1, where=f"cell {cell}/{cells}")
+
+            return on_cell
+
+        def finish(row: Row) -> None:
+            task = progress.tasks[-1]
+            progress.update(task.id, total=1, completed=1, where=row.status)
+            progress.stop_task(task.id)
+
+        yield begin, finish
+
+
+def summary(run: CourseRun) -> Table:
+    """Make the table that a run ends with.
+
+    Args:
+        run: What ``run_course`` returned.
+
+    Returns:
+        For a rich console: notebook, status, seconds, peak memory; the last line is the sum and the largest.
+
+    Example:
+        >>> row = Row("01_a", "A", "Why?", "passed", 1.5, 0.2)
+        >>> table = summary(CourseRun([row], Path("index.html")))
+        >>> table.row_count
+        2
+    """
+    table = Table(show_edge=False)
+    table.add_column("Notebook", no_wrap=True)
+    table.add_column("Status", overflow="fold")
+    table.add_column("Seconds", justify="right")
+    table.add_column("Peak memory (GB)", justify="right")
+    for row in run.rows:
+        table.add_row(
+            row.name,
+            f"[green]{row.status}[/]" if row.status == "passed" else f"[red]{row.status}[/]",
+            "" if row.seconds is None else f"{row.seconds:.1f}",
+            "" if row.peak_memory_gb is None else f"{row.peak_memory_gb:.2f}",
+        )
+    table.add_section()
+    table.add_row(
+        "all",
+        "passed" if run.passed else "FAILED",
+        f"{sum(row.seconds or 0 for row in run.rows):.1f}",
+        f"{max((row.peak_memory_gb or 0 for row in run.rows), default=0):.2f}",
+    )
+    return table
