@@ -11,8 +11,8 @@ All lie in ``DATA_ROOT/SOURCE/CATEGORY`` in MVTec AD's layout, so that ``anomali
 
     train/good/000.png  test/good/000.png  test/cut/000.png  ground_truth/cut/000_mask.png
 
-The embedded sets (synthetic, photos) also have ``defects.csv`` (severity and size of every defect) and ``dataset.json``
-(which recipe and seed made them).
+The embedded sets (synthetic, photos) also have ``defects.csv`` (severity and size of every defect) and
+``dataset.json`` (which recipe and seed made them).
 """
 
 import difflib
@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 from filelock import FileLock
 
-from aupimo_helpers.errors import InputError, MissingError
+from aupimo_helpers.errors import InputError, MissingError, WriteError
 from aupimo_helpers.files import atomic_folder, explain_write_errors
 from aupimo_helpers.synthesis.defects import DEFECT_TYPES
 
@@ -119,6 +119,14 @@ def make(
         return path
     if dataset not in available():
         raise MissingError(_not_there(dataset, Path(data_root)))
+    for part in (path, path.parent, Path(data_root)):
+        if part.exists():  # a folder would have been accepted above, or is a parent to put it into
+            if not part.is_dir():
+                msg = (
+                    f"Cannot write {path}: {part} is a file, not a folder. Move it away or choose another data root."
+                )
+                raise WriteError(msg)
+            break
     with explain_write_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         # Beside the folder, never in it: the folder appears by one rename.
@@ -186,7 +194,7 @@ def datamodule(
         data_root: Where data sets lie.
         image_size: Height and width in pixels that images and masks are resized to.
         batch_size: Images per batch, in training and testing.
-        num_workers: Processes that read images; 0 reads them in this one, the quickest for a few hundred small images.
+        num_workers: Processes that read images; 0 reads them in this one, quickest for small sets.
 
     Returns:
         The datamodule, not yet set up. Its validation set is the test set, as anomalib's post-processor expects.

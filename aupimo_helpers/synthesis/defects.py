@@ -1,7 +1,7 @@
 """Five kinds of damage, drawn as layers that any surface can be rendered with.
 
-A :class:`Defect` says what happens to a surface - its relief, its colour, its gloss, how much of its texture is left -
-and which pixels the eye would call defective. The surfaces (:mod:`~aupimo_helpers.synthesis.leather`,
+A :class:`Defect` says what happens to a surface - its relief, its colour, its gloss, how much of its texture is
+left - and which pixels the eye would call defective. The surfaces (:mod:`~aupimo_helpers.synthesis.leather`,
 :mod:`~aupimo_helpers.synthesis.photos`) apply it before or during shading, so that light falls on it as on the rest.
 
 Severity, from 0 (invisible) to 1 (plain to see), scales the contrast only. Shape and size are drawn independently

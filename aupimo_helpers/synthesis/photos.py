@@ -1,7 +1,7 @@
 """Photographs of brick, grass and gravel that come inside scikit-image, cropped and damaged.
 
 The three are 512 x 512 pixels, grey, in the public domain (CC0), see ``skimage.data.brick``. Training crops come from
-the lower part, test crops from the upper part, and the two never share a pixel.
+the left part, test crops from the right part, and the two never share a pixel.
 """
 
 from collections.abc import Callable
@@ -16,9 +16,10 @@ from aupimo_helpers.synthesis.noise import FloatImage, smooth_noise
 
 SHAPE = (256, 256)
 
-# Rows of the photograph, first and one past the last.
-TEST_ROWS = (0, 224)
-TRAIN_ROWS = (224, 512)
+# Columns of the photograph, first and one past the last. Left and right, because the camera looks along the columns:
+# the bricks at the bottom are larger than those at the top.
+TRAIN_COLUMNS = (0, 288)
+TEST_COLUMNS = (288, 512)
 
 # Crops are this many pixels of the photograph across, enlarged to 256: the camera's distance varies a little.
 CROP = (184, 212)
@@ -49,7 +50,7 @@ def photographer(category: str) -> Callable[[np.random.Generator, bool, Defect |
     whole = getattr(skimage.data, category)().astype(np.float32) / 255
 
     def photograph(rng: np.random.Generator, train: bool, defect: Defect | None) -> NDArray[np.uint8]:
-        surface = _crop(whole, rng, TRAIN_ROWS if train else TEST_ROWS)
+        surface = _crop(whole, rng, TRAIN_COLUMNS if train else TEST_COLUMNS)
         surface = surface * np.float32(rng.normal(1, 0.03)) * (1 + 0.02 * smooth_noise(rng, SHAPE, 64))
         noise = rng.standard_normal((*SHAPE, 3), dtype=np.float32)
         image = surface[..., None] * tint
@@ -61,11 +62,11 @@ def photographer(category: str) -> Callable[[np.random.Generator, bool, Defect |
     return photograph
 
 
-def _crop(whole: FloatImage, rng: np.random.Generator, rows: tuple[int, int]) -> FloatImage:
-    """Cut a square out of a band of rows, mirror it by chance, enlarge it to 256 x 256."""
+def _crop(whole: FloatImage, rng: np.random.Generator, columns: tuple[int, int]) -> FloatImage:
+    """Cut a square out of a band of columns, mirror it by chance, enlarge it to 256 x 256."""
     side = rng.uniform(*CROP)
-    top = rng.uniform(rows[0], rows[1] - 1 - side)
-    left = rng.uniform(0, whole.shape[1] - 1 - side)
+    top = rng.uniform(0, whole.shape[0] - 1 - side)
+    left = rng.uniform(columns[0], columns[1] - 1 - side)
     steps = np.linspace(0, side, SHAPE[0], dtype=np.float32)
     y, x = np.meshgrid(top + steps, left + (steps[::-1] if rng.random() < 0.5 else steps), indexing="ij")
     # Linear interpolation reads the neighbouring pixels only, so nothing leaks across the band's border.
@@ -76,8 +77,10 @@ def _damage(image: FloatImage, defect: Defect) -> FloatImage:
     """Apply a defect to a picture whose relief is unknown: only the defect's own relief is shaded."""
     blurred = gaussian_filter(image, (6, 6, 0))
     image = image + (blurred - image) * defect.flatten[..., None]
-    image = image + (defect.tint - image) * defect.opacity[..., None]
+    # Photographs vary more than leather does: the same severity covers more, or nothing would be found on them.
+    opacity = 1 - (1 - defect.opacity) ** 1.5
+    image = image + (defect.tint - image) * opacity[..., None]
     slope_y, slope_x = np.gradient(defect.relief)
-    light = 1 + 0.45 * (slope_x + slope_y) / np.sqrt(1 + 0.3 * (slope_x**2 + slope_y**2))
+    light = 1 + 0.38 * (slope_x + slope_y) / np.sqrt(1 + 0.3 * (slope_x**2 + slope_y**2))
     mirror = np.clip(0.55 + 0.5 * (slope_x + slope_y), 0, 1) ** 6
     return image * np.clip(light, 0.1, 2.5)[..., None] + (defect.gloss * mirror)[..., None]

@@ -1,0 +1,120 @@
+"""MVTec AD, fetched by anomalib or copied from a local folder, whole or not at all.
+
+Bergmann, Fauser, Sattlegger, Steger: MVTec AD - A Comprehensive Real-World Dataset for Unsupervised Anomaly
+Detection, CVPR 2019. Its licence (CC BY-NC-SA 4.0) is non-commercial.
+"""
+
+import http.client
+import lzma
+import shutil
+import socket
+import tarfile
+import tempfile
+import urllib.error
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from aupimo_helpers.errors import DownloadError, MissingError
+from aupimo_helpers.files import atomic_folder, explain_write_errors
+
+HOME_PAGE = "https://www.mvtec.com/company/research/datasets/mvtec-ad"
+
+# A server that says nothing for this many seconds is taken for out of reach.
+TIMEOUT = 20.0
+
+
+def fetch(category: str, folder: Path, *, from_folder: str | Path | None = None) -> None:
+    """Put a category of MVTec AD into a folder.
+
+    Without ``from_folder`` the whole archive (5 GB) is downloaded by anomalib and every category of it that is not
+    there yet is kept.
+
+    Args:
+        category: Such as ``leather``.
+        folder: Where the category's folder shall appear; it must not be there yet.
+        from_folder: Copy from here instead: the category's own folder, or one that holds it.
+
+    Raises:
+        DownloadError: If the download failed; the message says what to do by hand.
+        MissingError: If ``from_folder`` does not hold the category.
+        WriteError: If the folder cannot be written.
+    """
+    if from_folder is not None:
+        _copy(category, Path(from_folder), folder)
+    else:
+        _download(category, folder)
+
+
+def _copy(category: str, source: Path, folder: Path) -> None:
+    """Copy a category from an unpacked MVTec AD."""
+    for candidate in (source, source / category):
+        if (
+            (candidate / "train" / "good").is_dir()
+            and (candidate / "test").is_dir()
+            and candidate.resolve().name == category
+        ):
+            break
+    else:
+        msg = (
+            f"{source} is not MVTec AD's {category}: neither it nor {source / category} is a folder {category} that "
+            f"holds train/good and test. Give the folder into which you unpacked {HOME_PAGE}"
+        )
+        raise MissingError(msg)
+    with atomic_folder(folder / category) as temporary:
+        shutil.copytree(candidate, temporary, dirs_exist_ok=True)
+
+
+def _download(category: str, folder: Path) -> None:
+    """Download the archive into a temporary folder beside the categories and move them out of it."""
+    from anomalib.data.datamodules.image import mvtecad
+    from anomalib.data.utils import download_and_extract
+
+    by_hand = (
+        f"By hand: get the archive from {HOME_PAGE} , unpack it, and run "
+        f"aupimo data make mvtec/{category} --from-folder UNPACKED "
+        f"(or move its folder {category} to {folder / category})."
+    )
+    for debris in folder.glob(".mvtec.*.tmp"):  # of a download that was killed
+        shutil.rmtree(debris, ignore_errors=True)
+    with explain_write_errors(folder):
+        temporary = Path(tempfile.mkdtemp(prefix=".mvtec.", suffix=".tmp", dir=folder))
+        try:
+            with _patience(TIMEOUT):
+                download_and_extract(temporary, mvtecad.DOWNLOAD_INFO)
+            found = {path.name: path for path in temporary.iterdir() if (path / "train" / "good").is_dir()}
+            if category not in found:
+                msg = f"The archive {mvtecad.DOWNLOAD_INFO.url} holds no category {category}. {by_hand}"
+                raise DownloadError(msg)
+            for name, path in sorted(found.items()):
+                if not (folder / name).exists():
+                    path.rename(folder / name)
+        except (urllib.error.URLError, http.client.HTTPException, ConnectionError, TimeoutError) as error:
+            reason = getattr(error, "reason", None) or error
+            msg = f"MVTec AD could not be downloaded from {mvtecad.DOWNLOAD_INFO.url} ({_short(reason)}). {by_hand}"
+            raise DownloadError(msg) from error
+        except (ValueError, tarfile.TarError, zipfile.BadZipFile, lzma.LZMAError, zlib.error, EOFError) as error:
+            msg = f"What {mvtecad.DOWNLOAD_INFO.url} sent is not MVTec AD's archive ({_short(error)}). {by_hand}"
+            raise DownloadError(msg) from error
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+
+@contextmanager
+def _patience(seconds: float) -> Iterator[None]:
+    """Let no new connection of this process wait longer than this; anomalib's download sets no limit of its own."""
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(seconds)
+    try:
+        yield
+    finally:
+        socket.setdefaulttimeout(before)
+
+
+def _short(error: object) -> str:
+    """The first line of an error, without the temporary path that anomalib's wrong-hash message holds."""
+    text = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    text = text.splitlines()[0]
+    return "wrong checksum" if "required hash" in text else text
