@@ -12,8 +12,8 @@ Tolerance", BMVC 2024, https://arxiv.org/abs/2401.01984):
 scores of the normal images. Only at these does F change, from F(> s_k) = F_{k-1} to F(>= s_k) = F_k, with F_0 = 0. In
 between, the curve rises vertically, which adds no area. At s_k it moves from (F_{k-1}, R_i(> s_k)) to
 (F_k, R_i(>= s_k)) in a straight line over ln F; the line is level unless mask pixels tie with s_k. Where a line
-crosses L or U it is cut there. The first line starts at ln 0, minus infinity: a straight line over an infinite distance
-has reached its end value at every finite point, so R_i(>= s_1) counts on all of (0, F_1].
+crosses L or U it is cut there. The first line starts at ln 0, minus infinity: a straight line over an infinite
+distance has reached its end value at every finite point, so R_i(>= s_1) counts on all of (0, F_1].
 
 **Why this is fast.** Seen from a mask pixel with score a, the integral is a sum over pixels: each adds the length, on
 the ln F axis from L to U, over which it is found, and that depends only on where a falls among the s_k. So one needs
@@ -159,11 +159,21 @@ def pick(values: Tensor, chosen: Tensor) -> Tensor:
 
 
 def at_least(values: Tensor, threshold: float) -> Tensor:
-    """Compare with a threshold; ``threshold`` must be a number of the values' dtype (or infinite)."""
+    """Compare with a threshold, without making the values wider (a copy) or rounding the threshold."""
+    dtype = np.float64 if values.dtype == torch.float64 else np.float32
+    nearest = dtype(threshold)
+    if nearest < threshold:  # rounded down: the values >= threshold are those >= the next number
+        nearest = np.nextafter(nearest, dtype(np.inf))
     if values.device.type == "cpu":
-        array = values.numpy()
-        return torch.from_numpy(array >= array.dtype.type(threshold))
-    return values >= threshold
+        return torch.from_numpy(values.numpy() >= nearest)
+    return values >= float(nearest)
+
+
+def _comparable(thresholds: np.ndarray, scores: Tensor) -> tuple[Tensor, Tensor]:
+    """Bring thresholds and scores to one device, and to the wider of their dtypes: images may differ in dtype."""
+    tensor = torch.from_numpy(thresholds.copy())
+    dtype = torch.promote_types(tensor.dtype, scores.dtype)
+    return tensor.to(scores.device, dtype), scores.to(dtype)
 
 
 @dataclass(frozen=True)
@@ -326,7 +336,7 @@ def mean_lengths(scores: Tensor, per_image: np.ndarray, curve: SharedFPR, table:
     """
     num_images, num_cells = len(per_image), len(table)
     image = torch.repeat_interleave(torch.from_numpy(np.asarray(per_image)).to(scores.device))
-    ascending = torch.from_numpy(np.ascontiguousarray(curve.scores[::-1])).to(scores.device)
+    ascending, scores = _comparable(curve.scores[::-1], scores)
     in_reach = at_least(scores, float(ascending[0]))
     scores, image = pick(scores, in_reach), pick(image, in_reach)
     first_not_lower = torch.searchsorted(ascending, scores)
@@ -354,8 +364,8 @@ def check_operating_points(curve: SharedFPR, upper: float) -> None:
     if share >= upper:
         msg = (
             f"The highest normal score, {highest:g}, is that of {share:.3%} of the normal pixels, so no threshold "
-            f"has a shared FPR between 0 and the upper bound {upper:g}; the scores are clipped or too coarse: use the "
-            "raw, unclipped scores."
+            f"has a shared FPR between 0 and the upper bound {upper:g}; the scores are clipped or too coarse: use "
+            "the raw, unclipped scores."
         )
         raise InputError(msg)
 
@@ -413,7 +423,7 @@ def aupimo_scores(
 
 def on_device(values: np.ndarray, device: torch.device) -> Tensor:
     """Put float64 values on a device, or leave them on the CPU if the device has no float64 (Apple's MPS)."""
-    tensor = torch.from_numpy(values)
+    tensor = torch.from_numpy(values.copy())
     return tensor if device.type == "mps" else tensor.to(device)
 
 
@@ -451,7 +461,7 @@ def recalls(scores: Tensor, per_image: np.ndarray, ascending: np.ndarray) -> np.
     """
     num_images, num_cells = len(per_image), len(ascending) + 1
     image = torch.repeat_interleave(torch.from_numpy(np.asarray(per_image)).to(scores.device))
-    thresholds = torch.from_numpy(np.ascontiguousarray(ascending)).to(scores.device)
+    thresholds, scores = _comparable(ascending, scores)
     cell = torch.searchsorted(thresholds, scores, right=True)
     counts = torch.bincount(image * num_cells + cell, minlength=num_images * num_cells).cpu().numpy()
     reached = np.cumsum(counts.reshape(num_images, num_cells)[:, :0:-1], axis=1)[:, ::-1]
@@ -472,8 +482,8 @@ def _shared_fpr_at(stacks: Sequence[Stack], ascending: np.ndarray, num_normal: i
     counts: dict[int, np.ndarray] = {}
     for stack in stacks:
         for piece in pieces(stack, anomalous=False, check=False):
-            thresholds = torch.from_numpy(np.ascontiguousarray(ascending)).to(piece.maps.device)
-            cell = torch.searchsorted(thresholds, piece.maps.flatten().contiguous(), right=True)
+            thresholds, scores = _comparable(ascending, piece.maps.flatten())
+            cell = torch.searchsorted(thresholds, scores, right=True)
             histogram = torch.bincount(cell, minlength=len(ascending) + 1).cpu().numpy()
             counts[stack.image_pixels] = counts.get(stack.image_pixels, 0) + np.cumsum(histogram[:0:-1])[::-1]
     if len(counts) == 1:
@@ -542,11 +552,11 @@ def pimo_curves(
         ascending = ascending[ascending < top.scores[-1]]
         fpr = _shared_fpr_at(stacks, ascending, num_normal)
         curve = SharedFPR(np.append(curve.scores, ascending[::-1]), np.append(curve.fpr, fpr[::-1]))
-    ascending = np.ascontiguousarray(curve.scores[::-1])
+    ascending = curve.scores[::-1]
     device = stacks[0].maps.device
     return PIMOCurves(
         thresholds=on_device(ascending.astype(np.float64), device),
-        shared_fpr=on_device(np.ascontiguousarray(curve.fpr[::-1]), device),
+        shared_fpr=on_device(curve.fpr[::-1], device),
         per_image_tprs=_recalls_at(stacks, ascending, check=True),
     )
 

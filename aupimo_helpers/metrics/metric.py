@@ -292,10 +292,10 @@ def _pimo_result(memory: Memory, curve: SharedFPR, lower: float, upper: float) -
     scores, fpr = points.scores, points.fpr
     if fpr[0] > lower:
         scores, fpr = np.append(_just_above(curve), scores), np.append(0.0, fpr)
-    ascending = np.ascontiguousarray(scores[::-1])
+    ascending = scores[::-1]
     device = memory.floors.device
     return PIMOResult(
         thresholds=exact.on_device(ascending.astype(np.float64), device),
-        shared_fpr=exact.on_device(np.ascontiguousarray(fpr[::-1]), device),
+        shared_fpr=exact.on_device(fpr[::-1], device),
         per_image_tprs=exact.on_device(accumulate.recalls_of_memory(memory, ascending), device),
     )
