@@ -442,6 +442,7 @@ _WARNINGS = (
     r".*The number of training batches \(\d+\) is smaller than the logging interval",
     r".*Metric `\w+` will save all targets and predictions in (the )?buffer",
     r"TypedStorage is deprecated",
+    r"IProgress not found",
 )
 _LOG_LINES = re.compile(
     r"Seed set to|GPU available|TPU available|HPU available|IPU available|💡 Tip|`Trainer\.\w+` stopped"

@@ -16,7 +16,13 @@ SCORE_LABEL = "AUPIMO (recall in one image)"
 
 
 def score_histogram(
-    aupimos: ArrayLike, *, bins: int = 10, color: str = OKABE_ITO[0], title: str | None = None, ax: Axes | None = None
+    aupimos: ArrayLike,
+    *,
+    bins: int = 10,
+    color: str = OKABE_ITO[0],
+    legend: bool = True,
+    title: str | None = None,
+    ax: Axes | None = None,
 ) -> Axes:
     """Count the images per score, in bins of equal width from 0 % to 100 %, and mark the mean.
 
@@ -24,6 +30,7 @@ def score_histogram(
         aupimos: (N,) scores in 0..1. NaN, the value of normal images, is left out.
         bins: Number of bins.
         color: The bars' colour.
+        legend: Whether to tell the mean in a legend.
         title: Text above the plot.
         ax: Axes to draw in; ``None`` makes a figure.
 
@@ -46,7 +53,8 @@ def score_histogram(
     ax.set(xlim=(0, 1), xlabel=SCORE_LABEL, ylabel="number of images")
     ax.xaxis.set_major_formatter(PERCENT)
     ax.yaxis.set_major_locator(MaxNLocator(integer=True))
-    ax.legend(loc="best")
+    if legend:
+        ax.legend(loc="best")
     if title is not None:
         ax.set_title(title)
     return ax
