@@ -668,19 +668,47 @@ def test_a_read_only_place(folders, tmp_path):
 # From a path to a data set's name
 
 
-def test_locate_imports_what_is_not_imported_yet(folders, mvtec, tmp_path):
+def test_locate_imports_what_is_not_imported_yet(folders, tmp_path):
     root = tmp_path / "datasets"
     assert locate(folders, data_root=root) == ("own/phone_pictures", root)
     assert locate(folders, "phones", root) == ("own/phones", root)
+    # What was imported is used where it lies.
     assert locate(root / "own" / "phones", data_root=tmp_path / "x") == ("own/phones", root.resolve())
     assert locate(root / "own", "phones", tmp_path / "x") == ("own/phones", root.resolve())
     assert not (tmp_path / "x").exists()
-    many = mvtec.parent
-    with pytest.raises(InputError, match=r"holds 2 data sets: choose one with --category \(Phone Pictures, screws\)"):
+
+
+def test_locate_chooses_a_category(folders, mvtec, tmp_path):
+    root = tmp_path / "datasets"
+    many = folders.parent
+    assert many == mvtec.parent
+    with pytest.raises(
+        InputError, match=r"holds several categories \(Phone Pictures, screws\): choose one with --cat"
+    ):
         locate(many, data_root=root)
-    with pytest.raises(MissingError, match=r"has no category nuts: there are Phone Pictures, screws"):
+    with pytest.raises(MissingError, match=r"There is no category nuts in .*: it has Phone Pictures, screws"):
         locate(many, "nuts", root)
-    assert locate(many, "screws", root) == ("own/screws", root)
+    assert locate(many, "Phone Pictures", root) == ("own/phone_pictures", root)
+    with pytest.raises(MissingError, match="nowhere does not exist"):
+        locate(tmp_path / "nowhere", data_root=root)
+
+
+def test_locate_takes_the_mvtec_layout_as_it_is_if_anomalib_does(mvtec, tmp_path):
+    root = tmp_path / "datasets"
+    assert locate(mvtec, data_root=root) == (f"{tmp_path.name}/screws", tmp_path.parent)
+    assert not root.exists()
+    # The same with a name that unpairs the sorted lists: 000.png, 0000.png; 0000_mask.png, 000_mask.png.
+    picture(mvtec / "test" / "Loose Thread" / "0000.png")
+    mask_file(mvtec / "ground_truth" / "Loose Thread" / "0000_mask.png")
+    assert locate(mvtec, data_root=root) == ("own/screws", root)
+
+
+@pytest.mark.parametrize("extra", ["train/good/9.jpg", "notes/9.png", "9.png"])
+def test_locate_imports_what_anomalib_would_misread(mvtec, tmp_path, extra):
+    picture(mvtec / extra)
+    assert locate(mvtec, data_root=tmp_path / "datasets")[0] == "own/screws"
+    numbers = {path.stem for path in (tmp_path / "datasets/own/screws").rglob("*.png")}
+    assert ("9" in numbers) == (extra == "train/good/9.jpg")
 
 
 # The demo's pictures

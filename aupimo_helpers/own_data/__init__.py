@@ -19,7 +19,7 @@ from filelock import FileLock
 
 from aupimo_helpers.errors import InputError, MissingError
 from aupimo_helpers.files import atomic_folder, explain_write_errors
-from aupimo_helpers.own_data.layouts import LAYOUTS, candidates, find_pictures, recognise
+from aupimo_helpers.own_data.layouts import LAYOUTS, candidates, find_pictures, is_ready, recognise
 from aupimo_helpers.own_data.pictures import slug
 from aupimo_helpers.own_data.record import RECORD, Options, make_record, read_record, require_same
 from aupimo_helpers.own_data.selection import deal, refuse_gaps, target_names, with_masks
@@ -123,9 +123,11 @@ def import_folder(
 def locate(path: str | Path, category: str | None = None, data_root: str | Path = "datasets") -> tuple[str, Path]:
     """Turn the folder that a user names into a data set that the course reads, importing it if need be.
 
+    A folder in MVTec AD's layout to the letter (PNG only, masks that stay paired when names are sorted), such as one
+    that was imported before, is used where it lies; any other is imported.
+
     Args:
-        path: A folder of pictures in one of the layouts, a CSV file, a folder that holds several of these, or a
-            data set that was imported before.
+        path: A folder of pictures in one of the layouts, a CSV file, or a folder that holds several of these.
         category: Which one, where ``path`` holds several; else the name for the data set.
         data_root: Where an import goes.
 
@@ -141,20 +143,17 @@ def locate(path: str | Path, category: str | None = None, data_root: str | Path 
         Traceback (most recent call last):
         aupimo_helpers.errors.MissingError: ...nowhere/at/all does not exist: give the folder with your images...
     """
-    source = Path(path)
-    name = category
-    inside = candidates(source) if source.is_dir() and recognise(source) is None else []
-    if inside:
+    source, name = Path(path), category
+    if source.is_dir() and recognise(source) is None and (inside := candidates(source)):
         names = [folder.name for folder in inside]
         if category is None and len(inside) > 1:
-            msg = f"{path} holds {len(inside)} data sets: choose one with --category ({', '.join(names[:8])})."
+            msg = f"{path} holds several categories ({', '.join(names)}): choose one with --category."
             raise InputError(msg)
         if category is not None and category not in names:
-            msg = f"{path} has no category {category}: there are {', '.join(names[:8])}."
+            msg = f"There is no category {category} in {path}: it has {', '.join(names)}."
             raise MissingError(msg)
-        source = inside[names.index(category) if category else 0]
-        name = None
-    if (source / RECORD).is_file():
+        source, name = inside[names.index(category) if category else 0], None
+    if source.is_dir() and name is None and is_ready(source):
         source = source.resolve()
         return f"{source.parent.name}/{source.name}", source.parent.parent
     folder = import_folder(source, name, data_root)

@@ -138,6 +138,39 @@ def candidates(source: Path) -> list[Path]:
     return [path for path in sub_folders(source).values() if recognise(path)]
 
 
+def is_ready(source: Path) -> bool:
+    """Tell whether anomalib reads a folder as it is, by the names in it.
+
+    anomalib reads PNG only, and pairs images with masks by sorting both lists of names: ``a.png`` comes before
+    ``a1.png``, but ``a_mask.png`` behind ``a1_mask.png``, so such folders have to be imported.
+
+    Args:
+        source: A folder.
+
+    Returns:
+        True for MVTec AD's layout to the letter.
+
+    Example:
+        >>> is_ready(Path("nowhere"))
+        False
+    """
+    images = sorted(path.relative_to(source) for path in source.rglob("*") if is_image(path))
+    if any(len(path.parts) != 3 or path.suffix not in (".png", ".PNG") for path in images):
+        return False
+    by_group: dict[tuple[str, str], list[str]] = {}
+    for path in images:
+        by_group.setdefault((path.parts[0], path.parts[1]), []).append(path.stem)
+    if not by_group.keys() >= {("train", "good"), ("test", "good")}:
+        return False
+    for split, defect in by_group.keys() - {("train", "good"), ("test", "good")}:
+        stems, masks = by_group.get(("test", defect), []), by_group.get(("ground_truth", defect), [])
+        if split == "train" or len(stems) != len(masks):
+            return False
+        if any(mask not in (stem, f"{stem}_mask") for stem, mask in zip(stems, masks, strict=True)):
+            return False
+    return True
+
+
 def _nothing_recognised(source: Path) -> str:
     if source.is_file():
         return f"{source} is neither a folder nor a CSV file; understood are: {UNDERSTOOD}."

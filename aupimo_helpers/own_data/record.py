@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from aupimo_helpers.errors import InputError, MissingError
 from aupimo_helpers.own_data.pictures import Picture

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from aupimo_helpers.errors import InputError
 from aupimo_helpers.own_data.annotations import draw_mask, read_labelme
