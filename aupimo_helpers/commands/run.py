@@ -18,9 +18,11 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         "--data-root",
         metavar="PATH",
         help="with --dataset: the folder of the data sets. Without: your own images, a folder in MVTec AD's layout "
-        "or any layout that `aupimo data import` understands",
+        "or any layout that `aupimo data import` understands, or a folder that holds several of these",
     )
-    parser.add_argument("--category", metavar="NAME", help="the category in your own folder")
+    parser.add_argument(
+        "--category", metavar="NAME", help="which one, where your own folder holds several; else a name for it"
+    )
     parser.add_argument("--results", metavar="FOLDER", help="where results go; by default results/ beside notebooks/")
     parser.add_argument("--only", nargs="+", default=[], metavar="NN", help="numbers of notebooks, such as 03 04")
     parser.add_argument("--pre-trained", action="store_true", help="ImageNet weights, downloaded when missing")
@@ -78,26 +80,19 @@ def _choose_data(options: argparse.Namespace, default_root: Path) -> tuple[str, 
 
 
 def _own_data(path: Path, category: str | None, default_root: Path) -> tuple[str, Path]:
-    """Take a folder in MVTec AD's layout as it is, and import any other."""
-    from aupimo_helpers.errors import InputError, MissingError
+    """Import a folder unless it can be read as it is, and stop at what would spoil the results."""
+    import sys
 
-    if not path.is_dir():
-        msg = f"There is no folder {path}: --data-root names the folder of your images."
-        raise MissingError(msg)
-    if category is not None and not (path / category).is_dir():
-        there = ", ".join(sorted(p.name for p in path.iterdir() if p.is_dir() and not p.name.startswith(".")))
-        msg = f"There is no category {category} in {path}: it has {there or 'no folders'}."
-        raise MissingError(msg)
-    candidates = [path / category] if category is not None else [path, *sorted(path.iterdir())]
-    ready = [folder for folder in candidates if (folder / "train" / "good").is_dir()]
-    if len(ready) > 1:
-        names = ", ".join(folder.name for folder in ready)
-        msg = f"{path} holds several categories ({names}): choose one with --category."
+    from aupimo_helpers.data_check import check
+    from aupimo_helpers.errors import InputError
+    from aupimo_helpers.own_data import locate
+
+    dataset, data_root = locate(path, category, default_root)
+    problems = check(data_root / dataset)
+    if problems:
+        for problem in problems:
+            print(problem, file=sys.stderr)
+        number = "a problem" if len(problems) == 1 else f"{len(problems)} problems"
+        msg = f"{data_root / dataset} has {number}, named above: mend that, and run again."
         raise InputError(msg)
-    if ready:
-        chosen = ready[0]
-        return f"{chosen.parent.name}/{chosen.name}", chosen.parent.parent
-    from aupimo_helpers.own_data import import_folder
-
-    chosen = import_folder(candidates[0], data_root=default_root)
-    return f"{chosen.parent.name}/{chosen.name}", default_root
+    return dataset, data_root
