@@ -76,7 +76,7 @@ def check(
         msg = f"There is no folder {folder}. Give the category's folder, the one that holds train and test."
         raise MissingError(msg)
 
-    files = sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
     images = [path for path in files if path.suffix in {".png", ".PNG"}]
     train = _of(images, folder, "train")
     test = _of(images, folder, "test")
