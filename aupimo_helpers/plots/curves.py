@@ -9,23 +9,24 @@ from matplotlib.lines import Line2D
 from matplotlib.patheffects import withStroke
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
 
+from aupimo_helpers.plots.images import show_image
 from aupimo_helpers.plots.style import NORMAL_COLOR, OKABE_ITO, PERCENT, ZONE_COLOR, colors
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
     from numpy.typing import ArrayLike
 
     from aupimo_helpers.metrics import PIMOCurves
 
-# Light to dark as the level gets stricter, so that nested contours read like a map's height lines. A dark halo
-# keeps them visible on any image.
-_LEVEL_COLORS = ("#FFFFFF", OKABE_ITO[6], OKABE_ITO[1], OKABE_ITO[4])
+# Light colours with a dark halo: visible on bright and on dark images, on grey ones and on a heat map.
+_LEVEL_COLORS = ("#FFFFFF", OKABE_ITO[6], OKABE_ITO[5], OKABE_ITO[3])
 _HALO = withStroke(linewidth=2.6, foreground="black")
 
 
 def _decade(value: float, _position: int | None = None) -> str:
     """Label a power of ten twice: as it is written in code, and as the percentage it is."""
-    return f"$10^{{{round(np.log10(value))}}}$\n{100 * value:.6g} %"
+    return f"$10^{{{round(np.log10(value))}}}$\n{100 * value:.6g}%"
 
 
 def pimo_axes(ax: "Axes | None" = None, *, fpr_range: tuple[float, float] = (1e-6, 1.0)) -> "Axes":
@@ -107,7 +108,7 @@ def plot_pimo_curve(
     """Draw one image's PIMO curve, the integration zone and the area whose share of the zone is the score.
 
     Args:
-        shared_fpr: (K,) shared FPR, ascending, as in ``PIMOCurves.shared_fpr``. Zeros (no place on a log axis) are
+        shared_fpr: (K,) shared FPR, as in ``PIMOCurves.shared_fpr``, in any order. Zeros (no place on a log axis) are
             left out.
         tpr: (K,) recall of the image at the same thresholds, in [0, 1].
         fpr_bounds: Lower and upper bound of the integration zone.
@@ -182,6 +183,78 @@ def plot_pimo_curves(
     return ax
 
 
+def plot_images_with_curves(
+    images: Sequence["ArrayLike"],
+    masks: Sequence["ArrayLike"],
+    curves: "PIMOCurves",
+    rows: Sequence[int],
+    *,
+    titles: Sequence[str],
+    line_colors: Sequence[str],
+    fpr_bounds: Sequence[float] = (1e-5, 1e-4),
+    width: float = 2.6,
+) -> "Figure":
+    """Show a few images with the outlines of their masks, and below each one its PIMO curve with the shaded area.
+
+    Args:
+        images: n images, each (H, W, 3) or (H, W), uint8 in 0..255 or float in 0..1.
+        masks: n masks (H, W), not zero inside the defect.
+        curves: Curves of all N images.
+        rows: The n images' rows in ``curves``.
+        titles: n texts above the images.
+        line_colors: n colours of the curves.
+        fpr_bounds: Lower and upper bound of the integration zone.
+        width: Width of one image in inches.
+
+    Returns:
+        The figure, with two rows and n columns of axes.
+
+    Example:
+        >>> from types import SimpleNamespace
+        >>> made_up = SimpleNamespace(shared_fpr=[1e-6, 1.0], per_image_tprs=[[0.2, 1.0], [0.6, 1.0]])
+        >>> pictures = [np.zeros((8, 8))] * 2
+        >>> figure = plot_images_with_curves(
+        ...     pictures, pictures, made_up, [0, 1], titles=["worst", "best"], line_colors=["C0", "C1"]
+        ... )
+        >>> len(figure.axes)
+        4
+    """
+    figure, axes = plt.subplots(2, len(rows), figsize=(width * len(rows), 2 * width + 0.4), squeeze=False)
+    drawn = zip(axes.T, rows, images, masks, titles, line_colors, strict=True)
+    for (upper, lower), row, image, mask, title, color in drawn:
+        show_image(upper, image, mask, title=title)
+        plot_pimo_curve(curves.shared_fpr, curves.per_image_tprs[row], fpr_bounds=fpr_bounds, color=color, ax=lower)
+        lower.set(xlabel="shared FPR (log scale)", ylabel="", xticks=[1e-5, 1e-3, 1e-1])
+    axes[1, 0].set_ylabel("recall in the image (TPR)")
+    return figure
+
+
+def plot_band(
+    x: "ArrayLike", quantiles: "ArrayLike", *, label: str | None = None, ax: "Axes | None" = None
+) -> "Axes":
+    """Draw a line with a tinted band around it.
+
+    Args:
+        x: (K,) positions.
+        quantiles: (K, 3) lower end of the band, line, upper end of the band.
+        label: Legend entry of the line.
+        ax: Where to draw; a new figure by default.
+
+    Returns:
+        The axes. Each call takes the next colour.
+
+    Example:
+        >>> ax = plot_band([1, 2], [[0.1, 0.2, 0.3], [0.2, 0.3, 0.4]], label="simulated")
+        >>> len(ax.lines), len(ax.collections)
+        (1, 1)
+    """
+    ax = ax or plt.figure().gca()
+    low, middle, high = np.asarray(quantiles, dtype=np.float64).T
+    (line,) = ax.plot(x, middle, marker="o", label=label)
+    ax.fill_between(np.asarray(x), low, high, color=line.get_color(), alpha=0.25, linewidth=0)
+    return ax
+
+
 def add_threshold_axis(ax: "Axes", thresholds: "ArrayLike", shared_fpr: "ArrayLike") -> "Axes":
     """Add a second x axis on top that tells the threshold belonging to each decade of the shared FPR.
 
@@ -191,7 +264,7 @@ def add_threshold_axis(ax: "Axes", thresholds: "ArrayLike", shared_fpr: "ArrayLi
     Args:
         ax: Axes made by :func:`pimo_axes`.
         thresholds: (K,) thresholds on the anomaly score.
-        shared_fpr: (K,) shared FPR at these thresholds, ascending.
+        shared_fpr: (K,) shared FPR at these thresholds.
 
     Returns:
         ``ax`` itself. Decades outside the range of ``shared_fpr`` get no tick.
@@ -263,7 +336,8 @@ def fpr_contour_handles(names: Sequence[str], level_colors: Sequence[str] = _LEV
 
 
 def _positive(shared_fpr: "ArrayLike", values: "ArrayLike") -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
-    """Keep the points whose FPR has a logarithm; ``values`` is (K,) or (N, K)."""
+    """Sort points by FPR and keep those whose FPR has a logarithm; ``values`` is (K,) or (N, K)."""
     fpr = np.asarray(shared_fpr, dtype=np.float64)
-    keep = fpr > 0
-    return fpr[keep], np.asarray(values, dtype=np.float64)[..., keep]
+    order = np.argsort(fpr, kind="stable")
+    order = order[fpr[order] > 0]
+    return fpr[order], np.asarray(values, dtype=np.float64)[..., order]

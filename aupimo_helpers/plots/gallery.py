@@ -11,8 +11,8 @@ from matplotlib.lines import Line2D
 from aupimo_helpers.errors import InputError
 from aupimo_helpers.files import atomic_file
 from aupimo_helpers.plots.curves import fpr_contour_handles, plot_fpr_contours
-from aupimo_helpers.plots.images import add_colorbar, load_image, show_heatmap
-from aupimo_helpers.plots.style import MASK_COLOR
+from aupimo_helpers.plots.images import add_colorbar, load_image, show_image
+from aupimo_helpers.plots.style import HEATMAP, MASK_COLOR
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,11 +37,12 @@ def show_detection(
 
     Args:
         ax: The axes to draw in.
-        image: (h, w, 3) or (h, w), uint8 in 0..255 or float in 0..1; stretched to the map's size.
-        anomaly_map: (H, W) anomaly scores, laid as a heat map over the image in grey.
+        image: (H, W, 3) or (H, W), uint8 in 0..255 or float in 0..1, of the map's size.
+        anomaly_map: (H, W) anomaly scores, laid over the image as a heat map: the lower a score, the more
+            transparent.
         mask: (H, W), not zero inside the defect, drawn as an outline.
         thresholds: Threshold by name, from the laxest to the strictest; each is drawn as a contour of the map.
-        limits: Scores at the two ends of the colour scale; this map's lowest and highest score by default.
+        limits: Scores at the two ends of the colour scale; see :func:`heat_limits` for the default.
         title: Text above the picture.
 
     Returns:
@@ -55,8 +56,36 @@ def show_detection(
         >>> len(ax.collections)
         2
     """
-    show_heatmap(ax, image, anomaly_map, mask, limits=limits, alpha=0.55, title=title)
-    return plot_fpr_contours(anomaly_map, thresholds, ax=ax)
+    scores = np.asarray(anomaly_map, dtype=np.float64)
+    low, high = limits or heat_limits(scores, thresholds)
+    show_image(ax, image, mask, title=title)
+    # The image keeps its own colours where nothing is suspicious, and shimmers through where something is.
+    opacity = 0.65 * np.clip((scores - low) / (high - low), 0, 1)
+    ax.imshow(scores, cmap=HEATMAP, vmin=low, vmax=high, alpha=opacity)
+    return plot_fpr_contours(scores, thresholds, ax=ax)
+
+
+def heat_limits(anomaly_maps: "ArrayLike", thresholds: Mapping[str, float]) -> tuple[float, float]:
+    """Choose the scores at the two ends of a heat map's colour scale, so that the thresholds lie in its middle.
+
+    A scale up to the highest score would leave the maps of all other images dark.
+
+    Args:
+        anomaly_maps: Anomaly scores of any shape.
+        thresholds: Threshold by name.
+
+    Returns:
+        The median score, and the score as far above the strictest threshold as the median lies below it. Where the
+        median lies above the thresholds: the median and the highest score (or a little more, if they are equal).
+
+    Example:
+        >>> heat_limits([0.0, 1.0, 9.0], {"FPR 1e-4": 2.0, "FPR 1e-5": 3.0})
+        (1.0, 5.0)
+    """
+    low, strictest = float(np.median(anomaly_maps)), max(thresholds.values())
+    if strictest > low:
+        return low, 2 * strictest - low
+    return low, max(float(np.max(anomaly_maps)), float(np.nextafter(low, np.inf)))
 
 
 def plot_gallery(
@@ -78,8 +107,8 @@ def plot_gallery(
         thresholds: Threshold by name, from the laxest to the strictest, drawn as contours.
         data_root: Folder that the image paths are relative to.
         by: Column whose values make the rows of the gallery, for instance ``defect``; one row by default.
-        limits: Scores at the two ends of the one colour scale; by default from the median to the highest score of the
-            maps shown, because the lower half of the scores is background.
+        limits: Scores at the two ends of the one colour scale for all pictures; see :func:`heat_limits` for the
+            default.
         cell: Width of one picture in inches.
         suptitle: Title of the whole figure.
 
@@ -105,8 +134,7 @@ def plot_gallery(
         raise InputError(msg)
     maps = np.asarray(predictions.anomaly_maps)
     if limits is None:
-        shown = maps[[place[path] for path in chosen["image_path"]]]
-        limits = (float(np.median(shown)), float(shown.max()))
+        limits = heat_limits(maps[[place[path] for path in chosen["image_path"]]], thresholds)
     rows = [chosen] if by is None else [group for _, group in chosen.groupby(by, sort=True)]
     columns = list(dict.fromkeys(chosen["statistic"]))
     figure, axes = _figure(len(rows), len(columns), cell, suptitle)
@@ -117,7 +145,7 @@ def plot_gallery(
             index = place[str(picture.image_path)]
             ax = row[columns.index(picture.statistic)]
             ax.set_axis_on()
-            image = load_image(Path(data_root, str(picture.image_path)))
+            image = load_image(Path(data_root, str(picture.image_path)), size=maps[index].shape)
             mask = np.asarray(predictions.masks[index])
             show_detection(ax, image, maps[index], mask, thresholds, limits=limits, title=_caption(picture))
     add_colorbar([ax for ax in axes.flat if ax.images])
