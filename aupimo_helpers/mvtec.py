@@ -17,6 +17,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tqdm import tqdm
+
 from aupimo_helpers.errors import DownloadError, MissingError
 from aupimo_helpers.files import atomic_folder, explain_write_errors
 
@@ -64,7 +66,13 @@ def _copy(category: str, source: Path, folder: Path) -> None:
         )
         raise MissingError(msg)
     with atomic_folder(folder / category) as temporary:
-        shutil.copytree(candidate, temporary, dirs_exist_ok=True)
+        # File by file: shutil.copytree would collect its errors and lose why the first one happened.
+        for path in tqdm(sorted(candidate.rglob("*")), desc=f"copying {category}", unit="file", disable=None):
+            target = temporary / path.relative_to(candidate)
+            if path.is_dir():
+                target.mkdir()
+            else:
+                shutil.copyfile(path, target)
 
 
 def _download(category: str, folder: Path) -> None:

@@ -202,7 +202,11 @@ def test_a_folder_of_your_own_is_taken_as_it_is(tmp_path):
 
 @pytest.mark.parametrize(
     ("content", "reason"),
-    [("image_path,defect\n", "no column mask_area, severity"), ("", "is not a table"), (b"\xff\xfe\x00", "is not a table")],
+    [
+        ("image_path,defect\n", "no column mask_area, severity"),
+        ("", "is not a table"),
+        (b"\xff\xfe\x00", "is not a table"),
+    ],
 )
 def test_a_damaged_table_of_defects_is_named(content, reason, tmp_path):
     (tmp_path / "own" / "x").mkdir(parents=True)
@@ -226,7 +230,11 @@ def test_every_known_name_is_listed():
 @pytest.mark.parametrize("function", [data.make, data.folder, data.defects, data.datamodule])
 @pytest.mark.parametrize(
     ("wrong", "nearest"),
-    [("synthetic/lether", "synthetic/leather"), ("photos/bricks", "photos/brick"), ("mvtec/metalnut", "mvtec/metal_nut")],
+    [
+        ("synthetic/lether", "synthetic/leather"),
+        ("photos/bricks", "photos/brick"),
+        ("mvtec/metalnut", "mvtec/metal_nut"),
+    ],
 )
 def test_a_misspelt_name_gets_the_nearest_one(function, wrong, nearest, tmp_path):
     with pytest.raises(MissingError, match=rf"no data set {wrong}\. Did you mean {nearest}\?"):
@@ -236,11 +244,15 @@ def test_a_misspelt_name_gets_the_nearest_one(function, wrong, nearest, tmp_path
 
 def test_a_folder_of_your_own_is_suggested_too(tmp_path):
     (tmp_path / "own" / "screws" / "train").mkdir(parents=True)
-    with pytest.raises(MissingError, match=r"Did you mean own/screws\?.* in .*: own/screws; .* belongs at .*own/screw\."):
+    with pytest.raises(
+        MissingError, match=r"Did you mean own/screws\?.* in .*: own/screws; .* belongs at .*own/screw\."
+    ):
         data.make("own/screw", tmp_path)
 
 
-@pytest.mark.parametrize("name", ["leather", "", "/", "a/", "/a", "a/b/c", "../x", "a/..", "./a", "a\\b/c", " /a", "a/ "])
+@pytest.mark.parametrize(
+    "name", ["leather", "", "/", "a/", "/a", "a/b/c", "../x", "a/..", "./a", "a\\b/c", " /a", "a/ "]
+)
 def test_a_name_of_another_form_is_refused(name, tmp_path):
     with pytest.raises(InputError, match="SOURCE/CATEGORY, such as synthetic/leather, not"):
         data.make(name, tmp_path)

@@ -18,7 +18,7 @@ def draw(path: Path, seed: int) -> None:
     Image.fromarray(np.random.default_rng(seed).integers(0, 256, (SIZE, SIZE, 3), dtype=np.uint8)).save(path)
 
 
-def draw_mask(path: Path, values=(0, 255), size=(SIZE, SIZE)) -> None:
+def draw_mask(path: Path, values=(255,), size=(SIZE, SIZE)) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     mask = np.zeros(size, dtype=np.uint8)
     mask[: size[0] // 2] = np.resize(np.array(values, dtype=np.uint8), (size[0] // 2, size[1]))
