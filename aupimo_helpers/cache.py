@@ -77,7 +77,7 @@ def _read(name: Path, key: Mapping[str, Any]) -> Entry | str:
         description = json.loads(name.with_name(name.name + ".json").read_text(encoding="utf-8"))
         content = name.with_name(name.name + ".safetensors").read_bytes()
         found, checksum, extra = description["key"], description["checksum"], description["extra"]
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return "missing"
     except (ValueError, KeyError, TypeError) as error:
         return f"damaged (its description cannot be read: {error!r})"

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from anomalib.models import Padim
 
 # Raised when what is kept, or how it is computed here, changes.
-CACHE_FORMAT = 1
+CACHE_FORMAT = 2
 
 
 @dataclass(frozen=True)
@@ -207,14 +207,16 @@ def _require_weights(backbone: str) -> None:
     try:
         hub.get_hf_file_metadata(hub.hf_hub_url(repository, name), timeout=5)
     except Exception as error:  # what its HTTP library raises differs between versions of huggingface_hub
-        raise _no_weights(backbone, repository, error) from error
+        raise _no_weights(backbone, error) from error
 
 
-def _no_weights(backbone: str, repository: str, error: Exception) -> DownloadError:
+def _no_weights(backbone: str, error: Exception) -> DownloadError:
     from huggingface_hub import constants
+    from timm.models import get_pretrained_cfg
 
     why = re.split(r"\.? *\n|\. ", str(error).strip() or type(error).__name__)[0]
     folder = constants.HF_HUB_CACHE.replace(str(Path.home()), "~", 1)
+    repository = getattr(get_pretrained_cfg(backbone), "hf_hub_id", "")
     return DownloadError(
         f"The ImageNet weights of {backbone} could not be downloaded from {constants.ENDPOINT} ({why}): set "
         f"PRE_TRAINED = False, which needs no network, or run `hf download {repository}` where there is one and copy "
@@ -245,6 +247,8 @@ def make_padim(settings: PadimSettings = PadimSettings(), **padim_arguments: Any
         (100,)
     """
     quiet()
+    if settings.pre_trained:
+        _require_weights(settings.backbone)
     from anomalib.models import Padim
     from lightning.pytorch import seed_everything
 
@@ -254,16 +258,19 @@ def make_padim(settings: PadimSettings = PadimSettings(), **padim_arguments: Any
         "evaluator": False,
         "visualizer": False,
     }
-    if settings.pre_trained:
-        _require_weights(settings.backbone)
     seed_everything(settings.seed, verbose=False)
-    return Padim(
-        backbone=settings.backbone,
-        layers=list(settings.layers),
-        n_features=settings.n_features,
-        pre_trained=settings.pre_trained,
-        **(arguments | padim_arguments),
-    )
+    try:
+        return Padim(
+            backbone=settings.backbone,
+            layers=list(settings.layers),
+            n_features=settings.n_features,
+            pre_trained=settings.pre_trained,
+            **(arguments | padim_arguments),
+        )
+    except OSError as error:  # the hub's errors are OSErrors; without weights to download there is no file involved
+        if settings.pre_trained:
+            raise _no_weights(settings.backbone, error) from error
+        raise
 
 
 def make_engine(results_dir: str | Path = "../results", *, accelerator: str = "cpu") -> "Engine":
@@ -320,7 +327,7 @@ def _build_fitted(dataset: str, data_root: str | Path, settings: PadimSettings) 
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as scratch:
         datamodule = data.datamodule(dataset, data_root, image_size=settings.image_size)
         make_engine(scratch).fit(model=model, datamodule=datamodule)
-    return dict(model.model.state_dict()), {}
+    return dict(model.model.state_dict()), {"inverse_stride": list(model.model.gaussian.inv_covariance.stride())}
 
 
 def _build_predictions(
@@ -376,7 +383,7 @@ def fitted_padim(
         )
         raise InputError(msg)
     folder = data.make(dataset, data_root)
-    tensors, _ = cache.load_or_build(
+    tensors, extra = cache.load_or_build(
         _entry_name(results_dir, dataset, settings, "fitted"),
         _key(dataset, folder, settings),
         partial(_build_fitted, dataset, data_root, settings),
@@ -384,6 +391,10 @@ def fitted_padim(
     # All weights are in the cache, so that a model with ImageNet weights needs no hub either.
     model = make_padim(_without_download(settings), **padim_arguments)
     model.model.load_state_dict(tensors)
+    # The inverse came out of the fit column by column, and is stored row by row. Products with it are rounded
+    # differently in the two layouts; in its own, a loaded model gives the very maps of one that was fitted here.
+    inverse = tensors["gaussian.inv_covariance"]
+    model.model.gaussian.inv_covariance = torch.empty_strided(inverse.shape, extra["inverse_stride"]).copy_(inverse)
     model._is_fitted = torch.tensor([True])  # what anomalib sets after its own fit, so that it does not fit again
     return model
 
