@@ -12,7 +12,7 @@ has more than ``keep`` of its pixels there.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,8 +24,6 @@ from aupimo_helpers.metrics.checks import Stack, UncertifiedError
 from aupimo_helpers.metrics.exact import NormalScores, SharedFPR
 
 _SAMPLES = 2**13
-# The counts of one look-up at a time
-_CELLS_AT_ONCE = 2**20
 
 
 @dataclass(frozen=True)
@@ -126,22 +124,21 @@ def remember(stack: Stack, keep: float) -> Memory:
         >>> remember(stack, 0.1).table.tolist()
         [[0, 100, 9, 1], [0, 100, 9, 1]]
     """
-    scores, floors, records = [], [], []
-    for piece in exact.pieces(stack, anomalous=None):
-        if piece.mask_pixels[0]:
-            scores.append(exact.pick(piece.maps, piece.masks).to(stack.maps.dtype))
-            floors += [-math.inf] * len(piece.mask_pixels)
-            records += [(1, int(pixels), int(pixels), 0) for pixels in piece.mask_pixels]
-            continue
-        for image in piece.maps:
-            kept, floor, ties = keep_highest(image, keep)
-            scores.append(torch.from_numpy(kept).to(stack.maps))
-            floors.append(floor)
-            records.append((0, stack.image_pixels, len(kept), ties))
+    number = len(stack.is_anomalous)
+    scores: list[np.ndarray] = [np.zeros(0)] * number
+    floors = np.full(number, -math.inf)
+    records = np.zeros((number, 4), dtype=np.int64)
+    for position, kept in exact.mask_scores([stack]):
+        index = position - stack.first
+        scores[index], records[index] = kept, (1, len(kept), len(kept), 0)
+    for position, images in exact.normal_pieces(stack):
+        for index, image in enumerate(images, start=position - stack.first):
+            scores[index], floors[index], ties = keep_highest(image.flatten(), keep)
+            records[index] = 0, stack.image_pixels, len(scores[index]), ties
     return Memory(
-        torch.cat(scores) if scores else stack.maps.new_zeros(0),
-        torch.tensor(floors, dtype=stack.maps.dtype, device=stack.maps.device),
-        torch.tensor(records, dtype=torch.int64, device=stack.maps.device).flatten(),
+        torch.from_numpy(np.concatenate(scores) if scores else np.zeros(0)).to(stack.maps),
+        torch.from_numpy(floors).to(stack.maps),
+        torch.from_numpy(records.reshape(-1)).to(stack.maps.device),
     )
 
 
@@ -243,38 +240,29 @@ def scores_of_memory(memory: Memory, curve: SharedFPR, lower: float, upper: floa
     curve = curve.down_to(upper)
     table = exact.lengths(curve, lower, upper)
     aupimos = np.full(len(memory.floors), np.nan)
-    for rows, scores, per_image in _anomalous(memory, len(table)):
-        aupimos[rows] = exact.mean_lengths(scores, per_image, curve, table)
+    for position, of_mask in _mask_scores(memory):
+        aupimos[position] = exact.mean_length(of_mask, curve, table)
     return aupimos
 
 
-def recalls_of_memory(memory: Memory, ascending: np.ndarray) -> np.ndarray:
+def recalls_of_memory(memory: Memory, thresholds: np.ndarray) -> np.ndarray:
     """Compute the TPR of each image at each threshold from what is kept.
 
     Args:
         memory: What is kept of all images.
-        ascending: Thresholds, ascending, shape (K,), of the scores' dtype.
+        thresholds: Shape (K,).
 
     Returns:
         Shape (N, K), float64; NaN rows for normal images.
     """
-    tprs = np.full((len(memory.floors), len(ascending)), np.nan)
-    for rows, scores, per_image in _anomalous(memory, len(ascending)):
-        tprs[rows] = exact.recalls(scores, per_image, ascending)
+    tprs = np.full((len(memory.floors), len(thresholds)), np.nan)
+    for position, of_mask in _mask_scores(memory):
+        tprs[position] = exact.recalls(of_mask, thresholds)
     return tprs
 
 
-def _anomalous(memory: Memory, cells: int) -> list[tuple[np.ndarray, Tensor, np.ndarray]]:
-    """Cut the mask pixels' scores into groups of a few anomalous images."""
+def _mask_scores(memory: Memory) -> Iterator[tuple[int, np.ndarray]]:
     table = memory.table
     ends = np.cumsum(table[:, 2])
-    anomalous = np.flatnonzero(table[:, 0])
-    groups = []
-    step = max(1, _CELLS_AT_ONCE // cells)
-    for start in range(0, len(anomalous), step):
-        rows = anomalous[start : start + step]
-        scores = torch.cat([memory.scores[ends[row] - table[row, 2] : ends[row]] for row in rows.tolist()])
-        if scores.dtype in (torch.float16, torch.bfloat16):
-            scores = scores.float()
-        groups.append((rows, scores, table[rows, 1]))
-    return groups
+    for index in np.flatnonzero(table[:, 0]).tolist():
+        yield index, np.sort(exact.as_numpy(memory.scores[ends[index] - table[index, 2] : ends[index]]))

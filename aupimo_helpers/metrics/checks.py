@@ -132,14 +132,14 @@ class Stack:
     Attributes:
         maps: Scores, shape (n, H, W), floating point.
         masks: True where anomalous, shape (n, H, W), bool, on the same device.
-        mask_pixels: Number of True pixels per image, shape (n,), int64; 0 marks a normal image.
+        is_anomalous: Whether the mask has a True pixel, per image, shape (n,), bool.
         first: Position of the first image in the whole set.
         name: Names an image of the whole set, for messages.
     """
 
     maps: Tensor
     masks: Tensor
-    mask_pixels: np.ndarray
+    is_anomalous: np.ndarray
     first: int
     name: Namer
 
@@ -217,12 +217,22 @@ def _checked_masks(masks: Tensor, first: int, name: Namer) -> Tensor:
     return masks.to(torch.int64) != 0 if masks.dtype != torch.int64 else masks != 0
 
 
-def _count(masks: Tensor) -> np.ndarray:
-    """Count the True pixels of each mask."""
-    if masks.device.type == "cpu":
-        # NumPy counts bools many times faster than PyTorch
-        return np.array([np.count_nonzero(mask) for mask in masks.numpy()], dtype=np.int64)
-    return masks.flatten(1).sum(dim=1).cpu().numpy()
+def any_true(rows: np.ndarray) -> np.ndarray:
+    """Tell for each row whether it has a True value.
+
+    Args:
+        rows: Shape (n, m), bool.
+
+    Returns:
+        Shape (n,), bool.
+
+    Example:
+        >>> any_true(np.eye(3, 8, k=6, dtype=bool))
+        array([ True,  True, False])
+    """
+    if rows.flags.c_contiguous and rows.shape[1] % 8 == 0:
+        rows = rows.view(np.uint64)  # eight values at a time
+    return np.asarray(rows.max(axis=1) != 0)
 
 
 def make_stack(maps: Tensor, masks: Tensor, first: int = 0, name: Namer = image_name) -> Stack:
@@ -235,15 +245,16 @@ def make_stack(maps: Tensor, masks: Tensor, first: int = 0, name: Namer = image_
         name: Names an image of the whole set, for messages.
 
     Returns:
-        The checked images. Whether the scores are finite is checked when they are read, to read them once.
+        The checked images.
 
     Raises:
         TypeError: If the maps are not floating point or the masks are.
-        InputError: If the shapes differ, are not (n, H, W), have no pixels, or a mask holds more than 0 and 1.
+        InputError: If the shapes differ, are not (n, H, W), have no pixels, a score is NaN or infinite, or a mask
+            holds more than 0 and 1.
 
     Example:
-        >>> make_stack(torch.zeros(2, 4, 4), torch.ones(2, 4, 4, dtype=torch.bool)).mask_pixels
-        array([16, 16])
+        >>> make_stack(torch.zeros(2, 4, 4), torch.ones(2, 4, 4, dtype=torch.bool)).is_anomalous
+        array([ True,  True])
     """
     maps, masks = _checked_maps(maps), masks
     for what, images in (("anomaly maps", maps), ("masks", masks)):
@@ -262,10 +273,17 @@ def make_stack(maps: Tensor, masks: Tensor, first: int = 0, name: Namer = image_
     if maps.shape[1] * maps.shape[2] == 0:
         msg = f"Expected images with pixels, but {name(first)} has shape {tuple(maps.shape[1:])}."
         raise InputError(msg)
+    check_finite(maps, first, name)
     masks = _checked_masks(masks, first, name)
     if masks.device != maps.device:
         masks = masks.to(maps.device)
-    return Stack(maps, masks, _count(masks), first, name)
+    if not len(masks):
+        is_anomalous = np.zeros(0, dtype=bool)
+    elif masks.device.type == "cpu":
+        is_anomalous = any_true(masks.flatten(1).numpy())
+    else:
+        is_anomalous = masks.flatten(1).any(dim=1).cpu().numpy()
+    return Stack(maps, masks, is_anomalous, first, name)
 
 
 def make_stacks(anomaly_maps: Images, masks: Images) -> list[Stack]:
@@ -337,11 +355,11 @@ def check_both_classes(num_normal: int, num_anomalous: int) -> None:
         raise InputError(msg)
 
 
-def check_finite(scores: Tensor, first: int, name: Namer) -> None:
+def check_finite(maps: Tensor, first: int = 0, name: Namer = image_name) -> None:
     """Refuse NaN and infinite scores.
 
     Args:
-        scores: Scores of consecutive images, shape (n, pixels), float32 or float64.
+        maps: Scores, shape (n, H, W), floating point.
         first: Position of the first image in the whole set.
         name: Names an image of the whole set, for messages.
 
@@ -349,15 +367,15 @@ def check_finite(scores: Tensor, first: int, name: Namer) -> None:
         InputError: If a score is NaN or infinite.
 
     Example:
-        >>> check_finite(torch.tensor([[0.0, float("nan")]]), 7, image_name)
+        >>> check_finite(torch.tensor([[[0.0, float("nan")]]]), 7)
         Traceback (most recent call last):
         aupimo_helpers.errors.InputError: Expected finite anomaly scores, but the map of image 7 holds nan.
     """
     # a NaN or an infinity anywhere makes the sum NaN or infinite: one fast pass. The sum of huge finite scores can
     # overflow too, therefore the second look.
-    if math.isfinite(float(scores.sum())):
+    if math.isfinite(float(maps.sum(dtype=torch.float64 if maps.dtype == torch.float64 else torch.float32))):
         return
-    for position, image in enumerate(scores):
+    for position, image in enumerate(maps):
         wrong = ~torch.isfinite(image)
         if bool(wrong.any()):
             value = float(image[wrong][0])

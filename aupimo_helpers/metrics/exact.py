@@ -21,11 +21,13 @@ the normal scores down to the one where F reaches U (at the default bounds one n
 lengths for them, and one look-up per mask pixel. The counts are integers, so the result depends neither on the order
 nor on the batching of the images.
 
-The functions run on the device of the tensors. On CUDA they are untested: no GPU was at hand.
+The passes over the maps run on the tensors' device, what they select is finished on the CPU. On CUDA this is
+untested: no GPU was at hand.
 """
 
+import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -39,7 +41,10 @@ from aupimo_helpers.metrics.checks import Images, Stack
 # Pixels that are looked at in one go: small enough to stay in a processor's cache and in little memory, large enough
 # to hide Python's overhead.
 _PIXELS_AT_ONCE = 2**19
-_SAMPLES = 2**16
+# From this size on it pays to look first for the rows that a mask covers.
+_LARGE_MASK = 2**18
+_SAMPLES = 2**15
+_HALVES = (torch.float16, torch.bfloat16)
 # Above this many normal pixels, pimo_curves takes the thresholds of high FPRs from a sample instead of a sort.
 _SORTED_AT_MOST = 2**22
 
@@ -147,7 +152,7 @@ def shared_fpr(parts: Sequence[NormalScores], num_normal: int) -> SharedFPR:
 
 def as_numpy(values: Tensor) -> np.ndarray:
     """Give scores as a float32 or float64 array; 16-bit floats become float32, which changes no comparison."""
-    values = values.float() if values.dtype in (torch.float16, torch.bfloat16) else values
+    values = values.float() if values.dtype in _HALVES else values
     return values.cpu().numpy()
 
 
@@ -169,74 +174,64 @@ def at_least(values: Tensor, threshold: float) -> Tensor:
     return values >= float(nearest)
 
 
-def _comparable(thresholds: np.ndarray, scores: Tensor) -> tuple[Tensor, Tensor]:
-    """Bring thresholds and scores to one device, and to the wider of their dtypes: images may differ in dtype."""
-    tensor = torch.from_numpy(thresholds.copy())
-    dtype = torch.promote_types(tensor.dtype, scores.dtype)
-    return tensor.to(scores.device, dtype), scores.to(dtype)
-
-
-@dataclass(frozen=True)
-class Piece:
-    """A few consecutive images of one class.
-
-    Attributes:
-        maps: Scores, shape (n, pixels), float32 or float64.
-        masks: Shape (n, pixels), bool.
-        mask_pixels: Shape (n,), int64.
-        first: Position of the first image in the whole set.
-    """
-
-    maps: Tensor
-    masks: Tensor
-    mask_pixels: np.ndarray
-    first: int
-
-
-def pieces(stack: Stack, *, anomalous: bool | None, check: bool = True) -> Iterator[Piece]:
-    """Go through the images of one class, a few at a time.
+def normal_pieces(stack: Stack) -> Iterator[tuple[int, Tensor]]:
+    """Go through the normal images, a few at a time.
 
     Args:
         stack: Images of one size.
-        anomalous: Which class; None for both, then a piece may still hold only one class.
-        check: Whether to check that the scores are finite.
 
     Yields:
-        The pieces, in order.
-
-    Raises:
-        InputError: If a score is NaN or infinite.
+        Position of the first of them in the whole set, and their scores, shape (n, H, W), float32 or float64.
     """
-    is_anomalous = stack.mask_pixels > 0
-    changes = np.flatnonzero(is_anomalous[1:] != is_anomalous[:-1]) + 1
+    changes = np.flatnonzero(stack.is_anomalous[1:] != stack.is_anomalous[:-1]) + 1
     step = max(1, _PIXELS_AT_ONCE // stack.image_pixels)
-    for run_start, run_end in zip([0, *changes.tolist()], [*changes.tolist(), len(is_anomalous)], strict=True):
-        if run_start == run_end or (anomalous is not None and is_anomalous[run_start] != anomalous):
+    borders = [0, *changes.tolist(), len(stack.is_anomalous)]
+    for run_start, run_end in itertools.pairwise(borders):
+        if run_start == run_end or stack.is_anomalous[run_start]:
             continue
         for start in range(run_start, run_end, step):
-            rows = slice(start, min(start + step, run_end))
-            maps = stack.maps[rows].flatten(1)
-            if maps.dtype in (torch.float16, torch.bfloat16):
-                maps = maps.float()
-            if check:
-                checks.check_finite(maps, stack.first + start, stack.name)
-            yield Piece(maps, stack.masks[rows].flatten(1), stack.mask_pixels[rows], stack.first + start)
+            maps = stack.maps[start : min(start + step, run_end)]
+            yield stack.first + start, maps.float() if maps.dtype in _HALVES else maps
+
+
+def mask_scores(stacks: Iterable[Stack]) -> Iterator[tuple[int, np.ndarray]]:
+    """Go through the anomalous images.
+
+    Args:
+        stacks: The images.
+
+    Yields:
+        Position of the image in the whole set, and the scores of its mask's pixels, float32 or float64, in an array
+        of their own.
+    """
+    for stack in stacks:
+        for index in np.flatnonzero(stack.is_anomalous).tolist():
+            image, mask = stack.maps[index], stack.masks[index]
+            if stack.image_pixels >= _LARGE_MASK and mask.device.type == "cpu":
+                rows = np.flatnonzero(checks.any_true(mask.numpy()))
+                image, mask = image[rows[0] : rows[-1] + 1], mask[rows[0] : rows[-1] + 1]
+            image = image.float() if image.dtype in _HALVES else image
+            yield stack.first + index, as_numpy(pick(image, mask))
+
+
+def _num_images(stacks: Sequence[Stack]) -> int:
+    return sum(len(stack.is_anomalous) for stack in stacks)
 
 
 def _count_images(stacks: Sequence[Stack]) -> tuple[int, int]:
-    num_anomalous = sum(int((stack.mask_pixels > 0).sum()) for stack in stacks)
-    return sum(len(stack.mask_pixels) for stack in stacks) - num_anomalous, num_anomalous
+    num_anomalous = sum(int(stack.is_anomalous.sum()) for stack in stacks)
+    return _num_images(stacks) - num_anomalous, num_anomalous
 
 
 def _num_normal_pixels(stacks: Sequence[Stack]) -> int:
-    return sum(stack.image_pixels * int((stack.mask_pixels == 0).sum()) for stack in stacks)
+    return sum(stack.image_pixels * int((~stack.is_anomalous).sum()) for stack in stacks)
 
 
 def _sample_normal_scores(stacks: Sequence[Stack], num_normal: int, samples: int) -> np.ndarray:
     """Take every so-manieth score of each normal image, equally many per image; highest first."""
     sample = []
     for stack in stacks:
-        normal = np.flatnonzero(stack.mask_pixels == 0)
+        normal = np.flatnonzero(~stack.is_anomalous)
         if not len(normal):
             continue
         # an odd step does not fall on the same columns in each row
@@ -248,12 +243,12 @@ def _sample_normal_scores(stacks: Sequence[Stack], num_normal: int, samples: int
     return np.sort(np.concatenate([as_numpy(scores) for scores in sample]))[::-1]
 
 
-def _normal_scores_from(stacks: Sequence[Stack], threshold: float, *, check: bool) -> list[NormalScores]:
+def _normal_scores_from(stacks: Sequence[Stack], threshold: float) -> list[NormalScores]:
     """Collect all normal scores >= threshold."""
     parts = []
     for stack in stacks:
-        for piece in pieces(stack, anomalous=False, check=check):
-            scores = as_numpy(pick(piece.maps, at_least(piece.maps, threshold)))
+        for _, maps in normal_pieces(stack):
+            scores = as_numpy(pick(maps, at_least(maps, threshold)))
             counts = None
             if len(scores) > _SAMPLES:  # many ties, perhaps: a saturated model gives millions of equal scores
                 scores, counts = np.unique(scores, return_counts=True)
@@ -261,7 +256,7 @@ def _normal_scores_from(stacks: Sequence[Stack], threshold: float, *, check: boo
     return parts
 
 
-def top_normal_scores(stacks: Sequence[Stack], fpr: float, *, check: bool = True) -> SharedFPR:
+def top_normal_scores(stacks: Sequence[Stack], fpr: float) -> SharedFPR:
     """Compute the shared FPR at the highest normal scores, down to where it reaches ``fpr``.
 
     A sample of the scores tells which threshold is probably low enough. The scores from there on are collected; if
@@ -270,25 +265,20 @@ def top_normal_scores(stacks: Sequence[Stack], fpr: float, *, check: bool = True
     Args:
         stacks: The images, at least one of them normal.
         fpr: The shared FPR to reach, in (0, 1].
-        check: Whether to check that the scores are finite.
 
     Returns:
         The shared FPR, exact; its last value is the first one >= ``fpr``.
-
-    Raises:
-        InputError: If a normal score is NaN or infinite.
     """
     num_normal, _ = _count_images(stacks)
     sample = _sample_normal_scores(stacks, num_normal, _SAMPLES)
     expected = fpr * len(sample)
     rank = int(expected + 5 * math.sqrt(expected) + 8)
     while True:
-        # a NaN in the sample is sorted to the front, and found by the check
-        threshold = float(sample[rank]) if rank < len(sample) and not math.isnan(sample[rank]) else -math.inf
-        curve = shared_fpr(_normal_scores_from(stacks, threshold, check=check), num_normal)
+        threshold = float(sample[rank]) if rank < len(sample) else -math.inf
+        curve = shared_fpr(_normal_scores_from(stacks, threshold), num_normal)
         if len(curve.fpr) and curve.fpr[-1] >= fpr:
             return curve.down_to(fpr)
-        rank, check = rank * 4, False
+        rank *= 4
 
 
 # ------------------------------------------------------------------------------------------- scores
@@ -322,29 +312,25 @@ def lengths(curve: SharedFPR, lower: float, upper: float) -> np.ndarray:
     return table / (log_upper - log_lower)
 
 
-def mean_lengths(scores: Tensor, per_image: np.ndarray, curve: SharedFPR, table: np.ndarray) -> np.ndarray:
-    """Look up each mask pixel's length and average them per image.
+def mean_length(scores: np.ndarray, curve: SharedFPR, table: np.ndarray) -> float:
+    """Look up each mask pixel's length and average them: the AUPIMO of one image.
 
     Args:
-        scores: Scores of the mask pixels of n images, image after image, shape (sum of per_image,).
-        per_image: Number of mask pixels of each image, shape (n,), int64.
+        scores: Scores of the mask's pixels, sorted, shape (n,).
         curve: The shared FPR.
         table: What ``lengths`` made of it.
 
     Returns:
-        AUPIMO per image, shape (n,), float64.
+        AUPIMO, from 0 to 1.
     """
-    num_images, num_cells = len(per_image), len(table)
-    image = torch.repeat_interleave(torch.from_numpy(np.asarray(per_image)).to(scores.device))
-    ascending, scores = _comparable(curve.scores[::-1], scores)
-    in_reach = at_least(scores, float(ascending[0]))
-    scores, image = pick(scores, in_reach), pick(image, in_reach)
-    first_not_lower = torch.searchsorted(ascending, scores)
-    tied = ascending[first_not_lower.clamp(max=len(ascending) - 1)] == scores
-    cell = 2 * (len(ascending) - first_not_lower) - tied.long()
-    counts = torch.bincount(image * num_cells + cell, minlength=num_images * num_cells).cpu().numpy()
-    # integer counts times the table, summed row by row: the same bits for an image whatever it is batched with
-    return (counts.reshape(num_images, num_cells) * table).sum(axis=1) / per_image
+    ascending = curve.scores[::-1]
+    lower = np.searchsorted(scores, ascending)  # how many are lower than each normal score
+    not_higher = lower
+    if (scores[np.minimum(lower, len(scores) - 1)] == ascending).any():
+        not_higher = np.searchsorted(scores, ascending, side="right")
+    tied = ((not_higher - lower) * table[-2::-2]).sum()
+    between = ((lower[1:] - not_higher[:-1]) * table[-3:0:-2]).sum()
+    return float((len(scores) - not_higher[-1] + between + tied) / len(scores))
 
 
 def check_operating_points(curve: SharedFPR, upper: float) -> None:
@@ -413,11 +399,10 @@ def aupimo_scores(
     curve = top_normal_scores(stacks, upper)
     check_operating_points(curve, 1.0 if force else upper)
     table = lengths(curve, lower, upper)
-    scores = np.full(sum(len(stack.mask_pixels) for stack in stacks), np.nan)
-    for stack in stacks:
-        for piece in pieces(stack, anomalous=True):
-            rows = slice(piece.first, piece.first + len(piece.mask_pixels))
-            scores[rows] = mean_lengths(pick(piece.maps, piece.masks), piece.mask_pixels, curve, table)
+    scores = np.full(_num_images(stacks), np.nan)
+    for position, of_mask in mask_scores(stacks):
+        of_mask.sort()
+        scores[position] = mean_length(of_mask, curve, table)
     return on_device(scores, stacks[0].maps.device)
 
 
@@ -448,32 +433,24 @@ class PIMOCurves:
     per_image_tprs: Tensor
 
 
-def recalls(scores: Tensor, per_image: np.ndarray, ascending: np.ndarray) -> np.ndarray:
-    """Compute the TPR of each image at each threshold.
+def recalls(scores: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
+    """Compute the TPR of one image at each threshold.
 
     Args:
-        scores: Scores of the mask pixels of n images, image after image.
-        per_image: Number of mask pixels of each image, shape (n,), int64.
-        ascending: Thresholds, ascending, shape (K,), of the scores' dtype.
+        scores: Scores of the mask's pixels, sorted, shape (n,).
+        thresholds: Shape (K,).
 
     Returns:
-        Share of mask pixels with score >= threshold, shape (n, K), float64.
+        Share of the scores that are >= the threshold, shape (K,), float64.
     """
-    num_images, num_cells = len(per_image), len(ascending) + 1
-    image = torch.repeat_interleave(torch.from_numpy(np.asarray(per_image)).to(scores.device))
-    thresholds, scores = _comparable(ascending, scores)
-    cell = torch.searchsorted(thresholds, scores, right=True)
-    counts = torch.bincount(image * num_cells + cell, minlength=num_images * num_cells).cpu().numpy()
-    reached = np.cumsum(counts.reshape(num_images, num_cells)[:, :0:-1], axis=1)[:, ::-1]
-    return reached / np.asarray(per_image)[:, None]
+    return (len(scores) - np.searchsorted(scores, thresholds)) / len(scores)
 
 
-def _recalls_at(stacks: Sequence[Stack], ascending: np.ndarray, *, check: bool) -> Tensor:
-    tprs = np.full((sum(len(stack.mask_pixels) for stack in stacks), len(ascending)), np.nan)
-    for stack in stacks:
-        for piece in pieces(stack, anomalous=True, check=check):
-            rows = slice(piece.first, piece.first + len(piece.mask_pixels))
-            tprs[rows] = recalls(pick(piece.maps, piece.masks), piece.mask_pixels, ascending)
+def _recalls_at(stacks: Sequence[Stack], thresholds: np.ndarray) -> Tensor:
+    tprs = np.full((_num_images(stacks), len(thresholds)), np.nan)
+    for position, of_mask in mask_scores(stacks):
+        of_mask.sort()
+        tprs[position] = recalls(of_mask, thresholds)
     return on_device(tprs, stacks[0].maps.device)
 
 
@@ -481,11 +458,10 @@ def _shared_fpr_at(stacks: Sequence[Stack], ascending: np.ndarray, num_normal: i
     """Count the normal pixels at and above each threshold: the shared FPR where a sort of all would be too much."""
     counts: dict[int, np.ndarray] = {}
     for stack in stacks:
-        for piece in pieces(stack, anomalous=False, check=False):
-            thresholds, scores = _comparable(ascending, piece.maps.flatten())
-            cell = torch.searchsorted(thresholds, scores, right=True)
-            histogram = torch.bincount(cell, minlength=len(ascending) + 1).cpu().numpy()
-            counts[stack.image_pixels] = counts.get(stack.image_pixels, 0) + np.cumsum(histogram[:0:-1])[::-1]
+        for _, maps in normal_pieces(stack):
+            scores = np.sort(as_numpy(maps), axis=None)
+            reached = len(scores) - np.searchsorted(scores, ascending)
+            counts[stack.image_pixels] = counts.get(stack.image_pixels, 0) + reached
     if len(counts) == 1:
         ((pixels, count),) = counts.items()
         return count / (num_normal * pixels)
@@ -552,12 +528,12 @@ def pimo_curves(
         ascending = ascending[ascending < top.scores[-1]]
         fpr = _shared_fpr_at(stacks, ascending, num_normal)
         curve = SharedFPR(np.append(curve.scores, ascending[::-1]), np.append(curve.fpr, fpr[::-1]))
-    ascending = curve.scores[::-1]
+    ascending = curve.scores[::-1].copy()
     device = stacks[0].maps.device
     return PIMOCurves(
         thresholds=on_device(ascending.astype(np.float64), device),
         shared_fpr=on_device(curve.fpr[::-1], device),
-        per_image_tprs=_recalls_at(stacks, ascending, check=True),
+        per_image_tprs=_recalls_at(stacks, ascending),
     )
 
 
@@ -621,4 +597,4 @@ def recall_at_fpr(anomaly_maps: Images, masks: Images, fpr: float) -> Tensor:
     """
     fpr = checks.check_rate(fpr, "fpr")
     stacks = checks.make_stacks(anomaly_maps, masks)
-    return _recalls_at(stacks, _score_at_fpr(stacks, fpr), check=True)[:, 0]
+    return _recalls_at(stacks, _score_at_fpr(stacks, fpr))[:, 0]

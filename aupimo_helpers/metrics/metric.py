@@ -292,7 +292,7 @@ def _pimo_result(memory: Memory, curve: SharedFPR, lower: float, upper: float) -
     scores, fpr = points.scores, points.fpr
     if fpr[0] > lower:
         scores, fpr = np.append(_just_above(curve), scores), np.append(0.0, fpr)
-    ascending = scores[::-1]
+    ascending = scores[::-1].copy()
     device = memory.floors.device
     return PIMOResult(
         thresholds=exact.on_device(ascending.astype(np.float64), device),

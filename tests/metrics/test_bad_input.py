@@ -61,7 +61,7 @@ def test_nan_in_the_other_functions(maps, masks, function):
 
 @BOTH_WAYS
 def test_huge_finite_scores_are_fine(maps, masks, score):
-    huge = maps * 1e38 / maps.abs().max()
+    huge = maps * (1e38 / maps.abs().max())
     assert torch.equal(score(huge, masks).nan_to_num(-1), score(maps, masks).nan_to_num(-1))
 
 
@@ -119,7 +119,7 @@ def test_masks_and_maps_of_a_wrong_type(maps, masks, score):
 def test_what_is_no_array():
     with pytest.raises(TypeError, match="anomaly maps to be a tensor or a NumPy array, but got str"):
         aupimo_scores("maps", np.zeros((1, 2, 2)))
-    with pytest.raises(TypeError, match="float160|longdouble|floating point"):
+    with pytest.raises(TypeError, match="dtype, but got float"):
         aupimo_scores(np.zeros((1, 2, 2), np.longdouble), np.zeros((1, 2, 2), bool))
 
 
