@@ -9,6 +9,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patheffects import withStroke
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
 
+from aupimo_helpers.errors import InputError
 from aupimo_helpers.plots.images import show_image
 from aupimo_helpers.plots.style import NORMAL_COLOR, OKABE_ITO, PERCENT, ZONE_COLOR, colors
 
@@ -155,7 +156,7 @@ def plot_pimo_curves(
         The axes, with one legend entry per defect type, one for the mean and one for the integration zone.
 
     Raises:
-        ValueError: If there are not as many defect names as curves.
+        InputError: If there are not as many defect names as curves.
 
     Example:
         >>> from types import SimpleNamespace
@@ -168,7 +169,7 @@ def plot_pimo_curves(
     tprs = np.asarray(curves.per_image_tprs, dtype=np.float64)
     if len(tprs) != len(defects):
         msg = f"There are {len(tprs)} curves and {len(defects)} defect names; there must be one name for each curve."
-        raise ValueError(msg)
+        raise InputError(msg)
     fpr, tprs = _positive(curves.shared_fpr, tprs)
     anomalous = ~np.isnan(tprs).any(axis=1)
     ax = add_integration_zone(pimo_axes(ax, fpr_range=(float(fpr[0]), 1.0)), fpr_bounds)
@@ -302,11 +303,17 @@ def plot_fpr_contours(
     Returns:
         The axes. A threshold that no pixel of this map reaches draws nothing.
 
+    Raises:
+        InputError: If there are more thresholds than colours.
+
     Example:
         >>> ax = plot_fpr_contours(np.eye(8), {"half": 0.5, "out of reach": 2.0}, ax=plt.figure().gca())
         >>> len(ax.collections)
         1
     """
+    if len(thresholds) > len(level_colors):
+        msg = f"There are {len(thresholds)} thresholds and {len(level_colors)} colours: give one colour for each."
+        raise InputError(msg)
     scores = np.asarray(anomaly_map, dtype=np.float64)
     for color, threshold in zip(level_colors[: len(thresholds)], thresholds.values(), strict=True):
         if scores.min() < threshold <= scores.max():  # matplotlib warns about a contour that does not exist

@@ -1,0 +1,162 @@
+"""Notebooks 06, 07 and 08 on the embedded leather: their numbers against a second path that uses no package metric.
+
+The second path: a mask pixel with r normal pixels above it is found wherever the shared FPR exceeds r / N. Averaged
+over ln FPR from L to U, it therefore adds ln(U / max(L, r / N)) / ln(U / L) to its image's score (if all normal images
+have one size).
+"""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.integrate
+import scipy.stats
+from PIL import Image
+
+from aupimo_helpers.model import predict
+from aupimo_helpers.notebook_runner import execute
+
+NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
+L, U = 1e-5, 1e-4
+
+
+class SecondPath:
+    def __init__(self):
+        predictions = predict("synthetic/leather", NOTEBOOKS.parent / "datasets", NOTEBOOKS.parent / "results")
+        self.paths = list(predictions.image_paths)
+        self.maps, self.masks = predictions.anomaly_maps.numpy(), predictions.masks.numpy()
+        self.anomalous = self.masks.any(axis=(1, 2))
+        self.normal = np.sort(self.maps[~self.anomalous].ravel())
+
+    def scores(self, lower=L, upper=U, normal=None):
+        normal = self.normal if normal is None else normal
+        scores = np.full(len(self.paths), np.nan)
+        for i in np.flatnonzero(self.anomalous):
+            above = normal.size - np.searchsorted(normal, self.maps[i][self.masks[i]], side="right")
+            reached = np.clip(above / normal.size, lower, upper)
+            scores[i] = np.log(upper / reached).mean() / np.log(upper / lower)
+        return scores
+
+    def fpr(self, threshold):
+        return (self.normal >= threshold).mean()
+
+    def recall(self, image, threshold):
+        return (self.maps[image][self.masks[image]] >= threshold).mean()
+
+    def threshold(self, fpr):
+        """The highest normal score with a shared FPR of at least ``fpr``."""
+        return self.normal[::-1][int(np.ceil(fpr * self.normal.size)) - 1]
+
+
+@pytest.fixture(scope="module")
+def second():
+    return SecondPath()
+
+
+def run(name, *variables):
+    execution = execute(NOTEBOOKS / f"{name}.ipynb", with_solutions=True, variables=variables)
+    assert execution.failure is None, execution.failure
+    assert execution.peak_memory_gb < 3
+    return execution.values  # noqa: PD011  no pandas object
+
+
+def test_06_pimo_curves(second):
+    names = "table curves by_hand mean_by_area mean_aupimo shared_fpr recall middle threshold thresholds fprs"
+    values = run("06_pimo_curves", *names.split())
+    expected = second.scores()
+    np.testing.assert_allclose(values["table"]["aupimo"], expected, atol=1e-9)
+    assert values["mean_aupimo"] == pytest.approx(np.nanmean(expected), abs=1e-9)
+
+    by_hand = {name: np.abs(np.array(column) - expected) for name, column in values["by_hand"].items()}
+    gaps = [np.nanmax(by_hand[f"mean at {number} levels"]) for number in (3, 10, 30, 100, 300)]
+    assert gaps == sorted(gaps, reverse=True)
+    assert gaps[-1] < 0.005
+    assert values["mean_by_area"] == pytest.approx(np.nanmean(expected), abs=0.001)
+
+    curves = values["curves"]
+    for k in range(0, len(curves["thresholds"]), 20):
+        assert curves["shared_fpr"][k] == pytest.approx(second.fpr(curves["thresholds"][k]), abs=1e-12)
+        for i in (0, 40, 80):
+            assert curves["per_image_tprs"][i][k] == pytest.approx(
+                second.recall(i, curves["thresholds"][k]), abs=1e-12
+            )
+    assert values["shared_fpr"] == pytest.approx(second.fpr(values["threshold"]), abs=1e-12)
+    assert values["recall"] == pytest.approx(second.recall(values["middle"], values["threshold"]), abs=1e-12)
+    assert values["thresholds"] == [second.threshold(fpr) for fpr in values["fprs"]]
+
+
+def test_07_fpr_bounds(second):
+    names = "no_skill sizes per_image without_worst scores agreement draws counts simulated_mean"
+    values = run("07_fpr_bounds", *names.split())
+    integral, _ = scipy.integrate.quad(lambda log_fpr: np.exp(log_fpr), np.log(L), np.log(U))
+    assert values["no_skill"] == pytest.approx(integral / np.log(U / L), rel=1e-9)
+    assert values["sizes"]["pixels per image"] == pytest.approx([655.36, 65.536, 6.5536, 0.65536])
+    assert np.pi / 4 * np.square(values["sizes"]["as one disc: diameter in pixels"]) == pytest.approx(
+        values["sizes"]["pixels per image"]
+    )
+
+    per_image = pd.DataFrame(values["per_image"]).set_index("image_path")
+    for name, fpr in (("1.000%", 1e-2), ("0.010%", U), ("0.001%", L)):
+        threshold = second.threshold(fpr)
+        for path, rate in per_image[name].items():
+            assert rate == (second.maps[second.paths.index(path)] >= threshold).mean()
+        assert per_image[name].mean() == pytest.approx(second.fpr(threshold), abs=1e-12)
+        assert per_image[name].mean() == pytest.approx(fpr, rel=0.05)
+
+    worst = second.paths.index(per_image["0.010%"].idxmax())
+    others = [i for i in np.flatnonzero(~second.anomalous) if i != worst]
+    expected = np.nanmean(second.scores(normal=np.sort(second.maps[others].ravel())))
+    assert values["without_worst"] == pytest.approx(expected, abs=1e-9)
+
+    scores = {
+        f"{lower:.0e} to {upper:.0e}": second.scores(lower, upper)[second.anomalous]
+        for lower, upper in ((1e-6, 1e-5), (1e-5, 1e-4), (1e-4, 1e-3), (1e-3, 1e-2))
+    }
+    assert list(values["scores"]) == list(scores)
+    for i, (name, expected) in enumerate(scores.items()):
+        np.testing.assert_allclose(values["scores"][name], expected, atol=1e-9)
+        standard = scores["1e-05 to 1e-04"]
+        tau, rho = scipy.stats.kendalltau(expected, standard), scipy.stats.spearmanr(expected, standard)
+        assert values["agreement"]["Kendall's τ with the standard"][i] == pytest.approx(tau.statistic, abs=1e-9)
+        assert values["agreement"]["Spearman's ρ with the standard"][i] == pytest.approx(rho.statistic, abs=1e-9)
+
+    assert values["counts"] == [2, 4, 8, 16, 32]
+    assert values["draws"]["mean AUPIMO"][-1] == pytest.approx(np.nanmean(second.scores()), abs=1e-9)
+    pixel_noise, blobs = values["simulated_mean"][:4], values["simulated_mean"][4:]
+    assert pixel_noise == pytest.approx([values["no_skill"]] * 4, rel=0.2)
+    assert blobs == pytest.approx([values["no_skill"]] * 4, rel=0.9)
+
+
+def test_08_representative_images(second):
+    values = run("08_representative_images", "representatives", "by_defect", "table", "counts", "thresholds", "saved")
+    expected = pd.Series(second.scores(), index=second.paths)
+    scored = expected.dropna()
+
+    picked = pd.DataFrame(values["representatives"]).set_index("statistic")
+    for name, quantile in (("lower quartile", 0.25), ("median", 0.5), ("upper quartile", 0.75)):
+        value = scored.quantile(quantile)
+        assert picked.loc[name, "value"] == pytest.approx(value, abs=1e-9)
+        assert abs(picked.loc[name, "aupimo"] - value) == pytest.approx((scored - value).abs().min(), abs=1e-9)
+    np.testing.assert_allclose(picked["aupimo"], expected[picked["image_path"]], atol=1e-9)
+    assert picked["aupimo"].is_monotonic_increasing
+
+    by_defect = pd.DataFrame(values["by_defect"])
+    assert by_defect.groupby("defect").size().to_dict() == dict.fromkeys(("color", "cut", "fold", "glue", "poke"), 5)
+    assert all(f"/test/{row.defect}/" in row.image_path for row in by_defect.itertuples())
+
+    table = pd.DataFrame(values["table"])
+    for i in np.flatnonzero(second.anomalous)[::15]:
+        assert table["recall, strict bound"][i] == pytest.approx(second.recall(i, second.threshold(L)), abs=1e-12)
+        assert table["recall, lax bound"][i] == pytest.approx(second.recall(i, second.threshold(U)), abs=1e-12)
+    between = table.dropna(subset="aupimo")
+    assert (between["recall, strict bound"] <= between["aupimo"] + 1e-12).all()
+    assert (between["aupimo"] <= between["recall, lax bound"] + 1e-12).all()
+    assert list(values["thresholds"].values()) == [second.threshold(U), second.threshold(L)]
+
+    verdicts = [(scored <= 1 / 3).sum(), ((scored > 1 / 3) & (scored <= 2 / 3)).sum(), (scored > 2 / 3).sum()]
+    assert [sum(values["counts"][name]) for name in ("missed", "half found", "found")] == verdicts
+    assert sum(verdicts) == len(scored)
+    with Image.open(NOTEBOOKS / values["saved"]) as gallery:
+        assert gallery.format == "PNG"
+        assert min(gallery.size) > 500
