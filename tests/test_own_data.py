@@ -658,6 +658,26 @@ def test_a_place_that_cannot_be_written(folders, tmp_path, monkeypatch):
     assert [path.name for path in (tmp_path / "own").iterdir()] == [".parts.lock"]
 
 
+def test_what_a_killed_import_left_is_cleared_away(folders, tmp_path):
+    debris = tmp_path / "own" / ".parts.a1b2c3d4.tmp"
+    picture(debris / "train" / "good" / "1.png")
+    import_folder(folders, "parts", tmp_path)
+    assert not debris.exists()
+
+
+def test_a_file_that_cannot_be_opened_is_named(folders, tmp_path, monkeypatch):
+    really_open = Path.open
+
+    def locked(path, *args, **kwargs):
+        if path.name == "IMG_3.jpg":
+            raise PermissionError(13, "Permission denied")
+        return really_open(path, *args, **kwargs)
+
+    monkeypatch.setattr(Path, "open", locked)
+    with pytest.raises(InputError, match=r"IMG_3\.jpg cannot be read \(Permission denied\)"):
+        import_folder(folders, "parts", tmp_path)
+
+
 @pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="the administrator may write everywhere")
 def test_a_read_only_place(folders, tmp_path):
     (tmp_path / "own").mkdir(mode=0o555)

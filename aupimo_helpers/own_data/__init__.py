@@ -13,6 +13,7 @@ Folder names may also be ``good`` or ``ok`` for ``normal``; ``anomalous``, ``ano
 where there is no mask image. Pictures may be PNG, JPEG, BMP, TIFF or WebP, and each of another size.
 """
 
+import shutil
 from pathlib import Path
 
 from filelock import FileLock
@@ -113,6 +114,8 @@ def import_folder(
         if target.exists():
             require_same(target, record)
         else:
+            for debris in target.parent.glob(f".{name}.????????.tmp"):  # of a run that was killed
+                shutil.rmtree(debris, ignore_errors=True)
             with atomic_folder(target) as temporary:
                 write_data_set(temporary, pictures, targets, options, record)
     finally:

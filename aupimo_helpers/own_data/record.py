@@ -85,9 +85,13 @@ def _relative(path: Path, source: Path) -> str:
 
 def _sha256(path: Path) -> str:
     digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
+    try:
+        with path.open("rb") as file:
+            while block := file.read(1 << 20):
+                digest.update(block)
+    except OSError as error:
+        msg = f"{path} cannot be read ({error.strerror}): copy it again from its source, or remove it."
+        raise InputError(msg) from error
     return digest.hexdigest()
 
 
