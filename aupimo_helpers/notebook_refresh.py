@@ -263,8 +263,11 @@ def index_text(notebooks: Sequence[Path]) -> str:
         record = notebook.metadata.get("aupimo")
         if record:
             numbers = f"{record['seconds']} s | {record['peak_memory_gb']} GB"
+            numbers_of = record["versions"]
             versions = ", ".join(
-                f"{'Python' if name == 'python' else name} {number}" for name, number in record["versions"].items()
+                f"{name.replace('python', 'Python')} {numbers_of[name]}"
+                for name in ("python", *_VERSIONS)
+                if name in numbers_of
             )
         else:
             numbers, versions = "not yet | not yet", "not yet measured"

@@ -248,7 +248,7 @@ def execute(
         path: The notebook.
         parameters: Values for the names of its parameters cell, injected after that cell by papermill.
         with_solutions: Run the code of the exercises' solutions as cells at the end.
-        variables: Names of variables to read at the end, see ``encode``.
+        variables: Names of variables, or expressions, to read at the end, see ``encode``.
         working_folder: Where the kernel runs; by default the notebook's folder, which its relative paths begin at.
         timeout: Seconds that one cell may take.
         on_cell: Called with the number of the cell (from 1) that starts, and the number of cells.

@@ -1,0 +1,61 @@
+"""What the number tests share: running a notebook, and the scores it should find from a path of their own."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from aupimo_helpers.model import predict
+from aupimo_helpers.notebook_runner import course, execute
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+class SecondPath:
+    """AUPIMO without the package's metric, on the predictions that the notebooks use.
+
+    A mask pixel with r of the N normal pixels above it is found wherever the shared FPR is larger than r / N.
+    Averaged over ln FPR from L to U it adds ln(U / max(L, r / N)) / ln(U / L) to its image's score.
+    """
+
+    def __init__(self, dataset):
+        predictions = predict(dataset, ROOT / "datasets", ROOT / "results")
+        self.maps, self.masks = predictions.anomaly_maps.numpy(), predictions.masks.numpy()
+        self.paths = list(predictions.image_paths)
+        self.anomalous = self.masks.any(axis=(1, 2))
+
+    def scores(self, lower=1e-5, upper=1e-4):
+        normal = np.sort(self.maps[~self.anomalous].ravel())
+        scores = np.full(len(self.maps), np.nan)
+        for i in np.flatnonzero(self.anomalous):
+            above = normal.size - np.searchsorted(normal, self.maps[i][self.masks[i]], side="right")
+            reached = np.clip(above / normal.size, lower, upper)
+            scores[i] = np.log(upper / reached).mean() / np.log(upper / lower)
+        return scores
+
+
+@pytest.fixture(scope="session")
+def second_path():
+    """Predictions and scores of a data set, each computed once."""
+    known = {}
+
+    def get(dataset):
+        if dataset not in known:
+            known[dataset] = SecondPath(dataset)
+        return known[dataset]
+
+    return get
+
+
+@pytest.fixture(scope="session")
+def run_notebook():
+    """Run a notebook by its number, with the solutions of its exercises; give the variables that were asked for."""
+
+    def run(number, parameters=None, variables=(), max_gb=None):
+        (path,) = course(ROOT / "notebooks", [number])
+        execution = execute(path, parameters, with_solutions=True, variables=variables)
+        assert execution.failure is None, f"{path.stem}, {execution.failure}"
+        assert max_gb is None or execution.peak_memory_gb < max_gb
+        return execution.values
+
+    return run
