@@ -1,7 +1,98 @@
-"""``aupimo score``."""
+"""``aupimo score``: AUPIMO from score maps on disk, whatever framework wrote them."""
 
 import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from aupimo_helpers.errors import InputError
+from aupimo_helpers.files import atomic_file
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
     """Add ``aupimo score`` to the parser."""
+    parser = subparsers.add_parser(
+        "score",
+        help="compute AUPIMO from score maps and masks on disk",
+        description="Compute the exact AUPIMO of each image from anomaly score maps and masks on disk, from any "
+        "framework. A map color/000.npy has the mask color/000.png or, as in MVTec AD, color/000_mask.png.",
+    )
+    parser.add_argument(
+        "--maps",
+        required=True,
+        metavar="DIR",
+        help="score maps, higher is more anomalous: .npy, .npz, .tif(f) (float or 16 bit) or .png (16 bit)",
+    )
+    parser.add_argument("--masks", required=True, metavar="DIR", help="masks: images, black is normal")
+    parser.add_argument(
+        "-o",
+        "--output",
+        required=True,
+        metavar="FILE.json",
+        help="where to write the scores; FILE.csv goes beside it",
+    )
+    parser.add_argument(
+        "--missing-mask",
+        choices=("error", "normal"),
+        default="error",
+        help="what a map without a mask is: an error (default), or a normal image",
+    )
+    parser.add_argument(
+        "--fpr-bounds",
+        nargs=2,
+        type=float,
+        default=(1e-5, 1e-4),
+        metavar=("LOWER", "UPPER"),
+        help="bounds of the shared FPR (default: 1e-5 1e-4)",
+    )
+    parser.set_defaults(handler=_score)
+
+
+def _score(options: argparse.Namespace) -> int:
+    output = Path(options.output)
+    if output.suffix.lower() != ".json":
+        msg = f"Expected the output file to end in .json, but got {output}."
+        raise InputError(msg)
+    from aupimo_helpers.metrics.score_files import score_files
+    from aupimo_helpers.scores import save_scores, score_table
+
+    scores = score_files(
+        options.maps,
+        options.masks,
+        tuple(options.fpr_bounds),
+        missing_mask_is_normal=options.missing_mask == "normal",
+    )
+    save_scores(
+        output,
+        scores.aupimos,
+        scores.paths,
+        fpr_bounds=scores.fpr_bounds,
+        threshold_bounds=scores.threshold_bounds,
+        num_thresholds=scores.num_thresholds,
+    )
+    table = score_table(scores.aupimos, scores.paths)
+    with atomic_file(output.with_suffix(".csv")) as temporary:
+        table.to_csv(temporary, index=False)
+    _print(table, output)
+    return 0
+
+
+def _print(table: "pd.DataFrame", output: Path) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console(highlight=False)
+    anomalous = table.dropna(subset="aupimo").sort_values("aupimo", kind="stable")
+    console.print(f"{len(table) - len(anomalous)} normal and {len(anomalous)} anomalous images")
+    summary = Table("AUPIMO", "", title="Anomalous images", title_justify="left")
+    summary.add_row("mean", f"{anomalous['aupimo'].mean():.4f}")
+    for name, share in {"lower quartile": 0.25, "median": 0.5, "upper quartile": 0.75}.items():
+        summary.add_row(name, f"{anomalous['aupimo'].quantile(share):.4f}")
+    console.print(summary)
+    worst = Table("image", "AUPIMO", title="The worst five", title_justify="left")
+    for path, score in anomalous[["image_path", "aupimo"]].head(5).itertuples(index=False):
+        worst.add_row(path, f"{score:.4f}")
+    console.print(worst)
+    console.print(f"Written: {output} and {output.with_suffix('.csv')}", soft_wrap=True)

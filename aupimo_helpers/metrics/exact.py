@@ -330,7 +330,7 @@ def mean_length(scores: np.ndarray, curve: SharedFPR, table: np.ndarray) -> floa
         not_higher = np.searchsorted(scores, ascending, side="right")
     tied = ((not_higher - lower) * table[-2::-2]).sum()
     between = ((lower[1:] - not_higher[:-1]) * table[-3:0:-2]).sum()
-    return float((len(scores) - not_higher[-1] + between + tied) / len(scores))
+    return min(1.0, float((len(scores) - not_higher[-1] + between + tied) / len(scores)))  # rounding may exceed 1
 
 
 def check_operating_points(curve: SharedFPR, upper: float) -> None:
@@ -354,6 +354,33 @@ def check_operating_points(curve: SharedFPR, upper: float) -> None:
             "the raw, unclipped scores."
         )
         raise InputError(msg)
+
+
+def just_above(curve: SharedFPR) -> np.floating:
+    """Give a number just above the highest normal score: a threshold of shared FPR 0."""
+    return np.nextafter(curve.scores[0], curve.scores.dtype.type(np.inf))
+
+
+def threshold_bounds(curve: SharedFPR, lower: float, upper: float) -> tuple[float, float]:
+    """Find the thresholds between which AUPIMO integrates.
+
+    Args:
+        curve: The shared FPR, down to where it reaches ``upper``.
+        lower: Lower bound L.
+        upper: Upper bound U.
+
+    Returns:
+        The thresholds where the shared FPR reaches U and L: the lower threshold first, as in the published score
+        files. Should one group of ties cross both bounds, the second is the next higher score.
+
+    Example:
+        >>> threshold_bounds(SharedFPR(np.array([5.0, 4.0, 3.0, 2.0]), np.array([0.1, 0.2, 0.5, 1.0])), 0.2, 0.4)
+        (3.0, 4.0)
+    """
+    low, high = curve.position(upper), curve.position(lower)
+    if high < low:
+        return float(curve.scores[low]), float(curve.scores[high])
+    return float(curve.scores[low]), float(curve.scores[low - 1] if low else just_above(curve))
 
 
 def aupimo_scores(

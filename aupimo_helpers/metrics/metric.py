@@ -180,7 +180,7 @@ class _ExactAUPIMO(Metric):
             return exact.on_device(np.array(average), device)
         pimo_result = _pimo_result(memory, curve, lower, upper)
         inside = int(((curve.fpr >= lower) & (curve.fpr <= upper)).sum())
-        lowest, highest = _thresholds_at(curve, upper, lower)
+        lowest, highest = exact.threshold_bounds(curve, lower, upper)
         return pimo_result, AUPIMOResult(
             fpr_lower_bound=lower,
             fpr_upper_bound=upper,
@@ -264,21 +264,6 @@ def _explain_num_thresholds(num_thresholds: int) -> None:
     )
 
 
-def _thresholds_at(curve: SharedFPR, upper: float, lower: float) -> tuple[float, float]:
-    """Give the thresholds where the shared FPR reaches the upper and the lower bound, in ascending order."""
-    low, high = curve.position(upper), curve.position(lower)
-    if high < low:
-        return float(curve.scores[low]), float(curve.scores[high])
-    # one group of ties crosses both bounds: the curve leaves for it at the next higher score
-    above = curve.scores[low - 1] if low else _just_above(curve)
-    return float(curve.scores[low]), float(above)
-
-
-def _just_above(curve: SharedFPR) -> np.floating:
-    """Give a number just above the highest normal score: a threshold of shared FPR 0."""
-    return np.nextafter(curve.scores[0], curve.scores.dtype.type(np.inf))
-
-
 def _pimo_result(memory: Memory, curve: SharedFPR, lower: float, upper: float) -> PIMOResult:
     targets = [
         np.geomspace(min(curve.fpr[0], lower), lower, _POINTS_BELOW),
@@ -291,7 +276,7 @@ def _pimo_result(memory: Memory, curve: SharedFPR, lower: float, upper: float) -
     points = exact.points_near(curve, np.concatenate(targets))
     scores, fpr = points.scores, points.fpr
     if fpr[0] > lower:
-        scores, fpr = np.append(_just_above(curve), scores), np.append(0.0, fpr)
+        scores, fpr = np.append(exact.just_above(curve), scores), np.append(0.0, fpr)
     ascending = scores[::-1].copy()
     device = memory.floors.device
     return PIMOResult(

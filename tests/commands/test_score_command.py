@@ -1,0 +1,381 @@
+"""``aupimo score``: formats, matching, output and bad input."""
+
+import json
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import tifffile
+import torch
+from PIL import Image
+
+from aupimo_helpers.cli import main
+from aupimo_helpers.metrics import aupimo_scores, score_files, threshold_at_fpr
+from aupimo_helpers.scores import load_scores
+
+
+def make_set(num_normal=5, num_anomalous=6, size=160, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    maps = torch.randn(num_normal + num_anomalous, size, size, generator=generator)
+    masks = torch.zeros(maps.shape, dtype=torch.bool)
+    for position, index in enumerate(range(num_normal, len(maps))):
+        masks[index, 20 : 40 + position, 30:60] = True
+        maps[index][masks[index]] += 1.5 * position
+    names = [f"good/{index:03}" for index in range(num_normal)]
+    names += [f"{'cut' if index % 2 else 'hole'}/{index:03}" for index in range(num_anomalous)]
+    return maps.numpy(), masks.numpy(), names
+
+
+def write_map(path, scores):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.suffix == ".npy":
+        np.save(path, scores)
+    elif path.suffix == ".npz":
+        np.savez_compressed(path, scores)
+    elif path.suffix == ".png":
+        Image.fromarray(scores).save(path)
+    else:
+        tifffile.imwrite(path, scores)
+
+
+def write_mask(path, mask, value=255):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(mask.astype(np.uint8) * value).save(path)
+
+
+def write_set(folder, suffix=".npy", ending="_mask", with_normal_masks=True, sets=None):
+    maps, masks, names = sets or make_set()
+    for scores, mask, name in zip(maps, masks, names, strict=True):
+        write_map(folder / "maps" / f"{name}{suffix}", scores)
+        if mask.any() or with_normal_masks:
+            write_mask(folder / "masks" / f"{name}{ending}.png", mask)
+    return maps, masks, names
+
+
+def score(folder, *arguments):
+    return main(
+        [
+            "score",
+            "--maps",
+            f"{folder}/maps",
+            "--masks",
+            f"{folder}/masks",
+            "-o",
+            f"{folder}/out/scores.json",
+            *arguments,
+        ]
+    )
+
+
+def assert_scores(folder, maps, masks, names, bounds=(1e-5, 1e-4)):
+    table = load_scores(folder / "out" / "scores.json").set_index("image_path")["aupimo"]
+    expected = aupimo_scores(list(maps), list(masks), bounds)
+    assert len(table) == len(names)
+    for path, aupimo in table.items():
+        value = float(expected[names.index(str(Path(path).with_suffix("")))])
+        assert aupimo == value or (np.isnan(aupimo) and np.isnan(value)), path
+    assert table.std() > 0.2
+
+
+@pytest.mark.parametrize("ending", ["", "_mask"])
+@pytest.mark.parametrize("suffix", [".npy", ".npz", ".tif", ".tiff"])
+def test_each_float_format_and_both_mask_names(tmp_path, suffix, ending):
+    assert_scores_after = write_set(tmp_path, suffix, ending)
+    assert score(tmp_path) == 0
+    assert_scores(tmp_path, *assert_scores_after)
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif"])
+def test_sixteen_bit_images(tmp_path, suffix):
+    maps, masks, names = make_set()
+    maps = np.clip((maps + 6) * 4000, 0, 65535).astype(np.uint16)
+    write_set(tmp_path, suffix, sets=(maps, masks, names))
+    assert score(tmp_path) == 0
+    assert_scores(tmp_path, maps.astype(np.float32), masks, names)
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float64, ">f4"])
+def test_other_dtypes_and_a_channel_axis(tmp_path, dtype):
+    maps, masks, names = make_set()
+    maps = maps.astype(dtype)
+    write_set(tmp_path, sets=(maps[:, None], masks, names))
+    assert score(tmp_path, "--fpr-bounds", "1e-4", "1e-2") == 0
+    assert_scores(tmp_path, maps, masks, names, (1e-4, 1e-2))
+
+
+def test_images_of_different_sizes(tmp_path):
+    maps, masks, names = make_set(num_normal=12)
+    maps = [image[: 160 - 5 * (index % 3)] for index, image in enumerate(maps)]
+    masks = [mask[: 160 - 5 * (index % 3)] for index, mask in enumerate(masks)]
+    write_set(tmp_path, sets=(maps, masks, names))
+    assert score(tmp_path) == 0
+    assert_scores(tmp_path, maps, masks, names)
+
+
+def test_layout_of_mvtec_ad(tmp_path):
+    maps, masks, names = make_set()
+    for scores, mask, name in zip(maps, masks, names, strict=True):
+        write_map(tmp_path / "maps" / "test" / f"{name}.npy", scores)
+        if mask.any():
+            write_mask(tmp_path / "masks" / "ground_truth" / f"{name}_mask.png", mask)
+    assert score(tmp_path, "--missing-mask", "normal") == 0
+    table = load_scores(tmp_path / "out" / "scores.json").set_index("image_path")["aupimo"]
+    expected = dict(zip(names, aupimo_scores(maps, masks).tolist(), strict=True))
+    assert table["test/hole/004.npy"] == expected["hole/004"]
+    assert np.isnan(table["test/good/000.npy"])
+
+
+@pytest.mark.parametrize("kind", ["zeros and ones", "palette", "one bit", "rgb"])
+def test_masks_of_every_kind(tmp_path, kind):
+    maps, masks, names = write_set(tmp_path)
+    for mask, name in zip(masks, names, strict=True):
+        path = tmp_path / "masks" / f"{name}_mask.png"
+        if kind == "zeros and ones":
+            write_mask(path, mask, 1)
+        elif kind == "one bit":
+            Image.fromarray(mask).save(path)
+        elif kind == "rgb":
+            Image.fromarray(mask[..., None] * np.array([200, 0, 9], dtype=np.uint8)).save(path)
+        else:  # number 0 is the anomalous colour here
+            image = Image.fromarray((~mask).astype(np.uint8), mode=None).convert("P")
+            image.putpalette([255, 0, 0, 0, 0, 0] + [7, 7, 7] * 254)
+            image.save(path)
+    assert score(tmp_path) == 0
+    assert_scores(tmp_path, maps, masks, names)
+
+
+def test_what_is_written_and_printed(tmp_path, capsys):
+    maps, masks, names = write_set(tmp_path)
+    assert score(tmp_path) == 0
+    content = json.loads((tmp_path / "out" / "scores.json").read_text())
+    assert content["fpr_lower_bound"], content["fpr_upper_bound"] == (1e-5, 1e-4)
+    assert content["thresh_lower_bound"] == threshold_at_fpr(maps, masks, 1e-4)
+    assert content["thresh_upper_bound"] == threshold_at_fpr(maps, masks, 1e-5)
+    table = pd.read_csv(tmp_path / "out" / "scores.csv")
+    assert table["image_path"].tolist() == content["paths"] == sorted(f"{name}.npy" for name in names)
+    assert set(table["defect"]) == {"good", "cut", "hole"}
+    aupimo = table["aupimo"].dropna().sort_values()
+    printed = capsys.readouterr().out
+    for value in (aupimo.mean(), *aupimo.quantile([0.25, 0.5, 0.75]), *aupimo.head(5)):
+        assert f"{value:.4f}" in printed
+    assert "5 normal and 6 anomalous" in printed
+    assert "hole/000.npy" in printed
+    assert "cut/005.npy" not in printed  # the best one
+
+
+# ------------------------------------------------------------------------------------------- bad input
+
+
+def refused(folder, capsys, *arguments):
+    before = {path for path in folder.rglob("*") if "out" in path.parts}
+    assert score(folder, *arguments) == 1
+    assert {path for path in folder.rglob("*") if "out" in path.parts} == before
+    captured = capsys.readouterr()
+    (line,) = [line for line in captured.err.splitlines() if line.startswith("aupimo: ")]
+    assert "Traceback" not in captured.err
+    return line
+
+
+def test_a_missing_mask(tmp_path, capsys):
+    maps, masks, names = write_set(tmp_path, with_normal_masks=False)
+    message = refused(tmp_path, capsys)
+    assert "maps/good/000.npy has no mask" in message
+    assert "--missing-mask normal" in message
+    assert score(tmp_path, "--missing-mask", "normal") == 0
+    assert_scores(tmp_path, maps, masks, names)
+
+
+def test_masks_without_a_map(tmp_path, capsys):
+    write_set(tmp_path)
+    (tmp_path / "maps" / "cut" / "003.npy").unlink()
+    (tmp_path / "maps" / "cut" / "005.npy").unlink()
+    message = refused(tmp_path, capsys)
+    assert "cut/003_mask.png has no score map (and 1 more)" in message
+
+
+def test_another_size(tmp_path, capsys):
+    write_set(tmp_path)
+    for name in ("good/002", "hole/002"):
+        write_mask(
+            tmp_path / "masks" / f"{name}_mask.png", np.arange(160 * 80).reshape(160, 80) < 7 * ("hole" in name)
+        )
+        message = refused(tmp_path, capsys)
+        assert f"{name}.npy has 160 x 160 pixels, but its mask" in message
+        assert "has 160 x 80" in message
+        write_mask(tmp_path / "masks" / f"{name}_mask.png", np.zeros((160, 160)))
+
+
+def test_two_maps_or_two_masks_of_one_name(tmp_path, capsys):
+    write_set(tmp_path)
+    write_map(tmp_path / "maps" / "cut" / "001.tiff", np.zeros((160, 160), np.float32))
+    message = refused(tmp_path, capsys)
+    assert "Two score maps have the same name" in message
+    assert "001.npy" in message
+    assert "001.tiff" in message
+    (tmp_path / "maps" / "cut" / "001.tiff").unlink()
+    write_mask(tmp_path / "masks" / "cut" / "001.png", np.zeros((160, 160)))
+    assert "cut/001.npy has two masks" in refused(tmp_path, capsys)
+
+
+@pytest.mark.parametrize("suffix", [".npy", ".npz", ".tiff", ".png"])
+@pytest.mark.parametrize("content", [b"", b"not a map"])
+def test_an_unreadable_map(tmp_path, capsys, suffix, content):
+    write_set(tmp_path)
+    (tmp_path / "maps" / "cut" / "001.npy").unlink()
+    (tmp_path / "maps" / "cut" / f"001{suffix}").write_bytes(content)
+    assert f"Cannot read the score map {tmp_path}/maps/cut/001{suffix}: " in refused(tmp_path, capsys)
+
+
+@pytest.mark.parametrize("suffix", [".npy", ".npz", ".tiff", ".png"])
+def test_a_truncated_map(tmp_path, capsys, suffix):
+    write_set(tmp_path)
+    path = tmp_path / "maps" / "cut" / f"001{suffix}"
+    (tmp_path / "maps" / "cut" / "001.npy").unlink()
+    random = np.random.default_rng(0)
+    write_map(path, random.integers(0, 65535, (160, 160)).astype(np.uint16))
+    path.write_bytes(path.read_bytes()[:-2000])
+    assert f"maps/cut/001{suffix}" in refused(tmp_path, capsys)
+
+
+def test_an_unreadable_mask(tmp_path, capsys):
+    write_set(tmp_path)
+    (tmp_path / "masks" / "cut" / "001_mask.png").write_bytes(b"not an image")
+    assert f"Cannot read the mask {tmp_path}/masks/cut/001_mask.png: " in refused(tmp_path, capsys)
+
+
+def test_a_pickled_map_is_not_loaded(tmp_path, capsys):
+    write_set(tmp_path)
+    np.save(tmp_path / "maps" / "cut" / "001.npy", np.array([{"a": 1}]), allow_pickle=True)
+    assert "Cannot read the score map" in refused(tmp_path, capsys)
+
+
+def test_a_grey_mask(tmp_path, capsys):
+    write_set(tmp_path)
+    path = tmp_path / "masks" / "cut" / "001_mask.png"
+    Image.fromarray(np.arange(160 * 160, dtype=np.uint8).reshape(160, 160)).save(path)
+    message = refused(tmp_path, capsys)
+    assert "cut/001_mask.png to hold 0 and one other value, but it holds 256 values (0, 1, 2, 3 ...)" in message
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, bool, np.complex64])
+def test_a_map_of_eight_bits_or_worse(tmp_path, capsys, dtype):
+    write_set(tmp_path)
+    write_map(tmp_path / "maps" / "cut" / "001.npy", np.zeros((160, 160), dtype))
+    assert f"cut/001.npy to hold floats or 16-bit integers, but it holds {np.dtype(dtype)}" in refused(
+        tmp_path, capsys
+    )
+
+
+def test_a_map_with_channels(tmp_path, capsys):
+    write_set(tmp_path)
+    write_map(tmp_path / "maps" / "cut" / "001.npy", np.zeros((3, 160, 160), np.float32))
+    assert "cut/001.npy to have one channel, shape (H, W), but it has shape (3, 160, 160)" in refused(
+        tmp_path, capsys
+    )
+
+
+def test_an_archive_of_several_arrays(tmp_path, capsys):
+    write_set(tmp_path)
+    (tmp_path / "maps" / "cut" / "001.npy").unlink()
+    np.savez(tmp_path / "maps" / "cut" / "001.npz", a=np.zeros(1), b=np.zeros(1))
+    assert "it holds 2 arrays (a, b), expected one" in refused(tmp_path, capsys)
+    with zipfile.ZipFile(tmp_path / "maps" / "cut" / "001.npz", "w"):
+        pass
+    assert "it holds 0 arrays (none)" in refused(tmp_path, capsys)
+
+
+@pytest.mark.parametrize("name", ["good/001", "hole/004"])
+def test_nan_in_a_map(tmp_path, capsys, name):
+    maps, _, names = write_set(tmp_path)
+    scores = maps[names.index(name)].copy()
+    scores[5, 5] = np.nan
+    write_map(tmp_path / "maps" / f"{name}.npy", scores)
+    assert f"maps/{name}.npy holds nan" in refused(tmp_path, capsys)
+
+
+def test_missing_and_empty_folders(tmp_path, capsys):
+    assert f"no folder {tmp_path}/maps" in refused(tmp_path, capsys)
+    (tmp_path / "maps").mkdir()
+    (tmp_path / "maps" / "readme.txt").touch()
+    assert f"No score maps in {tmp_path}/maps: expected files that end in .npy" in refused(tmp_path, capsys)
+
+
+def test_sets_that_lack_something(tmp_path, capsys):
+    maps, masks, names = make_set(num_normal=3)
+    write_set(tmp_path / "few", sets=(maps, masks, names))
+    message = refused(tmp_path / "few", capsys)
+    assert "have 76800 pixels in all, but the lower FPR bound 1e-05 needs at least 100000" in message
+    write_set(tmp_path / "none", sets=(maps[3:], masks[3:], names[3:]))
+    assert "at least one normal image" in refused(tmp_path / "none", capsys)
+    write_set(tmp_path / "all", sets=(maps[:3], masks[:3], names[:3]))
+    assert "at least one anomalous image" in refused(tmp_path / "all", capsys)
+
+
+def test_bounds_and_output(tmp_path, capsys):
+    write_set(tmp_path)
+    assert "order (lower, upper), but got (0.1, 0.01)" in refused(tmp_path, capsys, "--fpr-bounds", "0.1", "0.01")
+    assert "to end in .json" in refused(tmp_path, capsys, "-o", f"{tmp_path}/scores.csv")
+    (tmp_path / "file").touch()
+    assert "a file is where a folder must be" in refused(tmp_path, capsys, "-o", f"{tmp_path}/file/scores.json")
+
+
+# ------------------------------------------------------------------------------------------- memory and time
+
+
+def test_what_is_kept_is_bounded_and_the_result_the_same(tmp_path, monkeypatch):
+    maps, masks, names = write_set(tmp_path, sets=make_set(num_normal=150, num_anomalous=4, size=48))
+    most = []
+    join = score_files._NormalImages.join
+
+    def watched(self):
+        memory = join(self)
+        most.append(len(memory.scores))
+        return memory
+
+    monkeypatch.setattr(score_files._NormalImages, "join", watched)
+    monkeypatch.setattr(score_files, "_JOINED_AT_ONCE", 4)
+    monkeypatch.setattr(score_files, "_SCORES_AT_MOST", 40)
+    assert score(tmp_path) == 0
+    # a 5 U share of all pixels is what remains, 20 U would be kept of each image
+    assert max(most) < 10e-4 * 150 * 48 * 48
+    assert_scores(tmp_path, maps, masks, names)
+
+
+def test_normal_maps_are_read_again_if_too_little_was_kept(tmp_path, monkeypatch):
+    maps, masks, names = make_set(num_normal=100, num_anomalous=4, size=64)
+    maps[0, :4] += 8  # this image has 6 % of its pixels above all others, the first look keeps 0.2 %
+    maps[masks] += 6
+    write_set(tmp_path, sets=(maps, masks, names))
+    looks = []
+    create = score_files._NormalImages.__init__
+    monkeypatch.setattr(
+        score_files._NormalImages,
+        "__init__",
+        lambda self, *arguments: looks.append(arguments) or create(self, *arguments),
+    )
+    assert score(tmp_path) == 0
+    assert len(looks) == 2
+    assert_scores(tmp_path, maps, masks, names)
+
+
+def test_does_not_import_anomalib(tmp_path):
+    write_set(tmp_path)
+    arguments = [
+        "score",
+        "--maps",
+        f"{tmp_path}/maps",
+        "--masks",
+        f"{tmp_path}/masks",
+        "-o",
+        f"{tmp_path}/out/s.json",
+    ]
+    code = (
+        f"import sys; from aupimo_helpers.cli import main; assert main({arguments!r}) == 0; "
+        "print(sorted({'anomalib', 'lightning', 'torchmetrics', 'matplotlib'} & set(sys.modules)))"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert result.stdout.splitlines()[-1] == "[]"
