@@ -92,8 +92,8 @@ def make(
         The category's folder, ``data_root/SOURCE/CATEGORY``.
 
     Raises:
-        InputError: If ``dataset`` is not of the form ``SOURCE/CATEGORY``, or the set that is there was made with
-            another seed or by an older recipe.
+        InputError: If ``dataset`` is not of the form ``SOURCE/CATEGORY``, the folder that is there has no
+            ``train/good``, or the embedded set that is there was made with another seed or by an older recipe.
         MissingError: If there is no such data set.
         WriteError: If the folder cannot be written.
         DownloadError: If MVTec AD could not be downloaded; the message says what to do by hand.
@@ -277,6 +277,9 @@ def _not_there(dataset: str, data_root: Path) -> str:
 
 def _accept(dataset: str, path: Path, seed: int | None) -> None:
     """Refuse an embedded set that is not the one asked for; any folder without ``dataset.json`` is the user's own."""
+    if not (path / "train" / "good").is_dir():
+        msg = f"{path} is not a data set: it has no folder train/good. For details: aupimo data check {path}"
+        raise InputError(msg)
     record_path = path / "dataset.json"
     if dataset not in EMBEDDED or not record_path.exists():
         return

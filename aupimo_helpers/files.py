@@ -13,6 +13,7 @@ from aupimo_helpers.errors import WriteError
 _WHY = {
     errno.ENOSPC: ("the disk is full", "free some space and try again"),
     errno.EDQUOT: ("the disk quota is used up", "free some space and try again"),
+    errno.EFBIG: ("the file would be larger than is allowed there", "choose another disk or raise the limit"),
     errno.EROFS: ("the file system is read-only", "choose a folder that you can write to"),
     errno.EACCES: ("permission was denied", "choose a folder that you can write to"),
     errno.EPERM: ("permission was denied", "choose a folder that you can write to"),

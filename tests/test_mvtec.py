@@ -101,14 +101,15 @@ def test_the_archive_is_downloaded_once_for_all_categories(server, tmp_path):
     assert {path.name for path in folder.parent.iterdir()} == {"leather", "tile", ".mvtec.lock"}
 
 
-def test_a_category_that_is_there_stays_as_it_is(server, tmp_path):
+@pytest.mark.usefixtures("server")
+def test_a_category_that_is_there_stays_as_it_is(tmp_path):
     mine = draw_category(tmp_path / "mvtec" / "tile", seed=99)
     before = (mine / "train" / "good" / "000.png").read_bytes()
     data.make("mvtec/leather", tmp_path)
     assert (mine / "train" / "good" / "000.png").read_bytes() == before
 
 
-def failed(dataset: str, root: Path, category_is_there: bool = False) -> str:
+def failed(dataset: str, root: Path) -> str:
     with pytest.raises(DownloadError) as caught:
         data.make(dataset, root)
     message = str(caught.value)
@@ -145,7 +146,8 @@ def test_a_damaged_archive_with_the_right_checksum(server, tmp_path, monkeypatch
     assert "is not MVTec AD's archive" in failed("mvtec/leather", tmp_path)
 
 
-def test_an_archive_without_the_category(server, tmp_path):
+@pytest.mark.usefixtures("server")
+def test_an_archive_without_the_category(tmp_path):
     assert "holds no category zipper" in failed("mvtec/zipper", tmp_path)
 
 
@@ -172,10 +174,11 @@ def test_a_name_that_does_not_resolve(tmp_path, monkeypatch):
     failed("mvtec/leather", tmp_path)
 
 
-def test_a_full_disk_is_not_called_a_failed_download(server, tmp_path, monkeypatch):
+@pytest.mark.usefixtures("server")
+def test_a_full_disk_is_not_called_a_failed_download(tmp_path, monkeypatch):
     from anomalib.data.utils import download
 
-    def full(*args, **kwargs):
+    def full(*_args, **_kwargs):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(download, "extract", full)
@@ -184,7 +187,8 @@ def test_a_full_disk_is_not_called_a_failed_download(server, tmp_path, monkeypat
     assert files_in(tmp_path) == set()
 
 
-def test_a_killed_download_leaves_no_debris_for_the_next(server, tmp_path):
+@pytest.mark.usefixtures("server")
+def test_a_killed_download_leaves_no_debris_for_the_next(tmp_path):
     left = tmp_path / "mvtec" / ".mvtec.abc.tmp"
     draw_category(left / "leather")
     assert sound(data.make("mvtec/leather", tmp_path))
@@ -216,7 +220,7 @@ def test_a_local_folder_without_the_category_is_named(given, server, tmp_path):
 def test_a_full_disk_leaves_no_half_copy(tmp_path, monkeypatch):
     draw_category(tmp_path / "unpacked" / "leather")
 
-    def full(source, target):
+    def full(_source, target):
         Path(target).write_text("half")
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 

@@ -17,7 +17,8 @@ def small(monkeypatch):
     monkeypatch.setattr(writer, "COUNTS", dict.fromkeys(writer.COUNTS, (4, 16, 1)))
 
 
-def test_make_then_check(small, tmp_path, capsys):
+@pytest.mark.usefixtures("small")
+def test_make_then_check(tmp_path, capsys):
     assert main(["data", "make", "photos/grass", "--data-root", str(tmp_path), "--seed", "5"]) == 0
     folder = tmp_path / "photos" / "grass"
     assert capsys.readouterr().out == f"photos/grass lies in {folder}\n"
@@ -25,7 +26,8 @@ def test_make_then_check(small, tmp_path, capsys):
     assert capsys.readouterr().out == f"{folder}: nothing wrong\n"
 
 
-def test_check_names_each_problem_and_exits_with_1(small, tmp_path, capsys):
+@pytest.mark.usefixtures("small")
+def test_check_names_each_problem_and_exits_with_1(tmp_path, capsys):
     main(["data", "make", "photos/grass", "--data-root", str(tmp_path)])
     folder = tmp_path / "photos" / "grass"
     (folder / "ground_truth" / "cut" / "000_mask.png").unlink()
@@ -40,7 +42,8 @@ def test_check_names_each_problem_and_exits_with_1(small, tmp_path, capsys):
     assert lines[-1] == f"{folder}: 4 problems"
 
 
-def test_check_measures_against_the_given_bounds_and_size(small, tmp_path, capsys):
+@pytest.mark.usefixtures("small")
+def test_check_measures_against_the_given_bounds_and_size(tmp_path, capsys):
     main(["data", "make", "photos/grass", "--data-root", str(tmp_path)])
     folder = str(tmp_path / "photos" / "grass")
     assert main(["data", "check", folder, "--fpr-bounds", "1e-7", "1e-4"]) == 1
