@@ -17,6 +17,7 @@ A table of the means (model x data set) comes with the package, see `packaged_ta
 import os
 import shutil
 import tempfile
+import warnings
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
@@ -26,13 +27,17 @@ from importlib import resources
 from pathlib import Path
 
 import pandas as pd
-import pooch
 import requests.exceptions
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from aupimo_helpers.errors import DownloadError, InputError
 from aupimo_helpers.files import explain_write_errors
 from aupimo_helpers.scores import load_scores
+
+with warnings.catch_warnings():
+    # pooch looks for a notebook's progress bar, which is not used here, and warns where its package is not installed.
+    warnings.filterwarnings("ignore", "IProgress not found")
+    import pooch
 
 COMMIT = "188ec86b5b7d6badad9aa1ae2bc25f94e98a92ca"
 SOURCE = f"https://raw.githubusercontent.com/jpcbertoldo/aupimo/{COMMIT}/data/experiments/benchmark/"

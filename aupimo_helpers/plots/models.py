@@ -212,14 +212,21 @@ def score_matrix(means: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
 
 
 def score_boxes(
-    scores: pd.DataFrame, by: str, *, highlight: Sequence[str] = (), title: str | None = None, ax: Axes | None = None
+    scores: pd.DataFrame,
+    by: str,
+    *,
+    highlight: Sequence[str] = (),
+    apart: bool = False,
+    title: str | None = None,
+    ax: Axes | None = None,
 ) -> Axes:
     """Draw the per-image scores of several models (or data sets) as box plots with their points, highest mean on top.
 
     Args:
         scores: One row per image and model: column ``aupimo`` in [0, 1] (NaN is left out) and ``by``.
         by: Column that tells the boxes apart.
-        highlight: Values of ``by`` to be drawn in colour.
+        highlight: Values of ``by`` to be drawn in another colour.
+        apart: Draw those below the others and a line, because they come from other images and must not be ranked.
         title: Instead of the usual title.
         ax: Where to draw; new axes by default.
 
@@ -232,7 +239,7 @@ def score_boxes(
         ['B', 'A']
     """
     groups = {str(name): group["aupimo"].to_numpy() for name, group in scores.dropna(subset="aupimo").groupby(by)}
-    names = sorted(groups, key=lambda name: -groups[name].mean())
+    names = sorted(groups, key=lambda name: (apart and name in highlight, -groups[name].mean()))
     ax = ax or plt.subplots(figsize=(7, 1 + 0.32 * len(names)))[1]
     rng = np.random.default_rng(0)  # the jitter only keeps the points apart
     for row, name in enumerate(names):
@@ -252,6 +259,8 @@ def score_boxes(
         jitter = row + rng.uniform(-0.2, 0.2, len(groups[name]))
         ax.scatter(groups[name], jitter, s=6, color=color, alpha=0.35, linewidth=0)
         ax.scatter(groups[name].mean(), row, s=30, marker="D", color="black", zorder=3, label="" if row else "mean")
+    if apart:
+        ax.axhline(len(names) - len(highlight) - 0.5, color="black", linewidth=0.8, linestyle="--")
     ax.set_yticks(range(len(names)), names)
     ax.set(xlim=(-0.02, 1.02), ylim=(len(names) - 0.5, -0.5), xlabel="AUPIMO of an image")
     ax.set_title(title or f"Per-image scores by {by}: the mean hides the spread")

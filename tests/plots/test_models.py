@@ -115,6 +115,13 @@ def test_boxes_leave_nan_out_and_put_the_best_mean_on_top():
     assert np.array(means) == pytest.approx(np.array([[0.7, 0], [0.2, 1]]))
 
 
+def test_boxes_of_other_images_are_not_ranked_among_the_rest():
+    long = pd.DataFrame({"model": list("AABBCC"), "aupimo": [0.1, 0.3, 0.5, 0.9, 0.6, 0.4]})
+    for apart, expected in ((False, ["B", "C", "A"]), (True, ["C", "A", "B"])):
+        ax = score_boxes(long, "model", highlight=["B"], apart=apart)
+        assert [label.get_text() for label in ax.get_yticklabels()] == expected
+
+
 def test_own_score_is_a_line_at_its_value():
     ax = dataset_ranges(MEANS, own=0.4, own_label="mine")
     (line,) = [line for line in ax.lines if line.get_label() == "mine"]
