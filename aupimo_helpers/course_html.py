@@ -1,9 +1,12 @@
 """Executed notebooks as web pages: one page each, and an index. They need no network, except for formulas."""
 
+import base64
+import mimetypes
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import unquote
 
 from jinja2 import DictLoader, Environment
 from nbformat import NotebookNode
@@ -15,6 +18,7 @@ _TEMPLATE = """
 {%- block html_head_js_mermaidjs -%}{%- endblock -%}
 {%- block html_head_js_mathjax -%}{%- if resources.has_formulas -%}{{ super() }}{%- endif -%}{%- endblock -%}
 """
+_IMAGE = re.compile(r'(<img\b[^>]*?\bsrc=)"([^"]+)"')
 _FORMULA = re.compile(r"\$[^$\n]+\$|\$\$|\\begin\{")
 
 
@@ -65,14 +69,24 @@ def notebook_page(notebook: NotebookNode, name: str, folder: Path, pages: Sequen
     exporter = HTMLExporter(
         extra_loaders=[DictLoader({"course.html.j2": _TEMPLATE})],
         template_file="course.html.j2",
-        embed_images=True,
     )
     has_formulas = any(cell.cell_type == "markdown" and _FORMULA.search(cell.source) for cell in notebook.cells)
     resources = {"metadata": {"name": name, "path": str(folder)}, "has_formulas": has_formulas}
     page, _ = exporter.from_notebook_node(notebook, resources=resources)
+    # nbconvert's own embed_images would close a <details> before what it folds.
+    page = _IMAGE.sub(lambda found: f'{found[1]}"{_inlined(found[2], folder)}"', page)
     for other in pages:
         page = page.replace(f'href="{other}.ipynb', f'href="{other}.html')
     return page
+
+
+def _inlined(source: str, folder: Path) -> str:
+    """Turn a relative path of an image into a data URL; leave what is no file here as it is."""
+    file = folder / unquote(source)
+    if source.startswith(("data:", "http:", "https:")) or not file.is_file():
+        return source
+    kind = mimetypes.guess_type(file.name)[0] or "application/octet-stream"
+    return f"data:{kind};base64,{base64.b64encode(file.read_bytes()).decode()}"
 
 
 _INDEX = """<!DOCTYPE html>
@@ -88,6 +102,7 @@ th, td { text-align: left; vertical-align: top; padding: .5rem .6rem; border-bot
 .number { text-align: right; white-space: nowrap; font-variant-numeric: tabular-nums; }
 td small { color: #555; }
 .passed { color: #00674d; } .failed { color: #a83c00; font-weight: 600; }
+.message { font-weight: normal; }
 footer { color: #555; font-size: .9rem; margin-top: 2rem; }
 </style>
 </head>
@@ -108,7 +123,7 @@ These notebooks ran on the data set <b>{{ dataset }}</b>.</p>
 {%- else -%}
 <td><a href="{{ row.name }}.html">{{ row.title }}</a><br><small>{{ row.question }}</small></td>
 <td class="{{ 'passed' if row.status == 'passed' else 'failed' }}">{{ row.status }}
-<br><small>{{ row.message }}</small></td>
+<br><small class="message">{{ row.message }}</small></td>
 <td class="number">{{ "%.0f" % row.seconds }} s</td>
 <td class="number">{{ "%.1f" % row.peak_memory_gb }} GB</td>
 {%- endif %}

@@ -1,9 +1,10 @@
 """The whole course, executed: what ``aupimo run`` does."""
 
+import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -79,7 +80,10 @@ def run_course(
     results_dir = Path(results_dir)
     names = [path.stem for path in notebooks]
     headings = [heading(read(path), path.name) for path in notebooks]
-    rows = [Row(name, top.title, top.question, "not run") for name, top in zip(names, headings, strict=True)]
+    rows = [
+        Row(name, top.title, re.sub(r"[*_`]", "", top.question), "not run")
+        for name, top in zip(names, headings, strict=True)
+    ]
     run = CourseRun(rows, results_dir / "index.html")
     _write_index(run, dataset)  # first of all, so that a folder that cannot be written is known at once
     with _display(console, len(notebooks)) as (begin, finish):
@@ -89,7 +93,7 @@ def run_course(
             try:
                 execution = execute(path, {k: v for k, v in parameters.items() if k in known}, on_cell=on_cell)
             except KeyboardInterrupt:
-                rows[number] = Row(path.stem, headings[number].title, headings[number].question, "stopped")
+                rows[number] = replace(rows[number], status="stopped")
                 _write_index(run, dataset)
                 raise
             _write_notebook(execution, path, results_dir, names)
@@ -101,14 +105,12 @@ def run_course(
 
 def _row(execution: Execution, planned: Row) -> Row:
     failure = execution.failure
-    return Row(
-        planned.name,
-        planned.title,
-        planned.question,
-        "passed" if failure is None else "FAILED",
-        execution.seconds,
-        execution.peak_memory_gb,
-        "" if failure is None else str(failure),
+    return replace(
+        planned,
+        status="passed" if failure is None else "FAILED",
+        seconds=execution.seconds,
+        peak_memory_gb=execution.peak_memory_gb,
+        message="" if failure is None else str(failure),
     )
 
 

@@ -250,6 +250,11 @@ class TestPages:
         assert "<script src" not in page  # nothing is loaded from elsewhere
         assert "https://cdn" not in page
 
+    def test_solutions_stay_folded(self, folder):
+        folded = "# Now you\n<details><summary>Solution</summary>\n\nhidden\n\n</details>\n\nseen"
+        page = notebook_page(read(write(folder / "01_toy.ipynb", folded)), "01_toy", folder, [])
+        assert re.search(r"<details>.*hidden.*</details>.*seen", page, re.DOTALL)
+
     def test_formulas_bring_mathjax(self, folder):
         path = write(folder / "01_toy.ipynb", "# formula\n$a = b$")
         assert "mathjax" in notebook_page(read(path), "01_toy", folder, []).lower()
