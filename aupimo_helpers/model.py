@@ -193,8 +193,20 @@ def _relative(path: str | Path, data_root: str | Path) -> str:
     raise InputError(msg)
 
 
-def _require_weights(backbone: str) -> None:
-    """Ask once, briefly, whether the weights are to be had: huggingface_hub itself would retry for 45 s."""
+def require_weights(backbone: str) -> None:
+    """Make sure that a backbone's ImageNet weights are on this machine or can be downloaded.
+
+    Asks the Hugging Face hub once, for 5 s at most; left to itself, huggingface_hub tries again for 45 s.
+
+    Args:
+        backbone: A timm model.
+
+    Raises:
+        DownloadError: If they are neither in the cache nor to be had; the message says what to do.
+
+    Example:
+        >>> require_weights("resnet18")  # doctest: +SKIP
+    """
     import huggingface_hub as hub
     from timm.models import get_pretrained_cfg
 
@@ -248,7 +260,7 @@ def make_padim(settings: PadimSettings = PadimSettings(), **padim_arguments: Any
     """
     quiet()
     if settings.pre_trained:
-        _require_weights(settings.backbone)
+        require_weights(settings.backbone)
     from anomalib.models import Padim
     from lightning.pytorch import seed_everything
 

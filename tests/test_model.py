@@ -291,7 +291,7 @@ def test_a_download_that_breaks_off_is_the_same_sentence(monkeypatch):
         msg = "Connection reset by peer"
         raise ConnectionResetError(msg)
 
-    monkeypatch.setattr(model, "_require_weights", lambda _: None)
+    monkeypatch.setattr(model, "require_weights", lambda _: None)
     monkeypatch.setattr(Padim, "__init__", breaks_off)
     with pytest.raises(DownloadError, match=r"resnet18 could not be .*Connection reset by peer.*PRE_TRAINED"):
         make_padim(PadimSettings(pre_trained=True))

@@ -1,10 +1,15 @@
 """Notebooks 01 to 05 with other parameters than their own: the numbers they compute, against a second path."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import scipy.stats
 
+from aupimo_helpers.notebook_runner import course, execute
 from aupimo_helpers.scores import load_scores
+
+ROOT = Path(__file__).resolve().parents[2]
 
 DATASETS = ["synthetic/leather", "photos/brick"]
 
@@ -91,3 +96,16 @@ def test_05_describes_the_scores(run_notebook, second_path, dataset):
     half = 1.96 * scores.std(ddof=1) / np.sqrt(scores.size)
     assert values["ci_low"] == pytest.approx(scores.mean() - half, abs=0.3 * half)
     assert values["ci_high"] == pytest.approx(scores.mean() + half, abs=0.3 * half)
+
+
+def test_02_without_the_hub_is_one_sentence(monkeypatch, tmp_path):
+    # Nobody listens at port 9 (discard) of this machine.
+    for name, value in {"HF_ENDPOINT": "http://127.0.0.1:9", "HF_HUB_CACHE": str(tmp_path), "NO_PROXY": "*"}.items():
+        monkeypatch.setenv(name, value)
+    execution = execute(course(ROOT / "notebooks", ["02"])[0], {"PRE_TRAINED": True})
+    message = str(execution.failure)
+    assert "DownloadError: The ImageNet weights of resnet18 could not be downloaded" in message
+    # The text of the notebook quotes this very sentence.
+    text = " ".join("".join(cell.source for cell in execution.notebook.cells).replace("\n> ", " ").split())
+    assert "set PRE_TRAINED = False, which needs no network, or run `hf download timm/resnet18.a1_in1k`" in message
+    assert "set PRE_TRAINED = False, which needs no network, or run `hf download timm/resnet18.a1_in1k`" in text
