@@ -241,7 +241,7 @@ def scores_of_memory(memory: Memory, curve: SharedFPR, lower: float, upper: floa
     table = exact.lengths(curve, lower, upper)
     aupimos = np.full(len(memory.floors), np.nan)
     for position, of_mask in _mask_scores(memory):
-        aupimos[position] = exact.mean_length(of_mask, curve, table)
+        aupimos[position] = exact.mean_length(of_mask, table)
     return aupimos
 
 

@@ -358,7 +358,7 @@ def score_files(
             pair = pairs[index]
             stack = _read_pair(pair, read_mask(pair.mask_path) if pair.mask_path else None)
             ((_, scores),) = exact.mask_scores([stack])
-            aupimos[index] = exact.mean_length(np.sort(scores), curve, table)
+            aupimos[index] = exact.mean_length(np.sort(scores), table)
             progress.update()
     return FileScores(
         paths=tuple(pair.name for pair in pairs),

@@ -30,8 +30,8 @@ TARGETS = {
 def make_maps(size, factor=1, seed=0):
     """Maps as a model gives them: smooth texture, 32 normal images, 92 with a defect from invisible to obvious.
 
-    Defects cover 1.5 % of the image on average. With a ``factor``, the set is repeated that many times, each time with
-    slightly higher scores.
+    Defects cover 1.5 % of the image on average. With a ``factor``, the set is repeated that many times, each time
+    with slightly higher scores.
     """
     random = np.random.default_rng(seed)
     number = NUM_NORMAL + NUM_ANOMALOUS
