@@ -131,7 +131,7 @@ def plot_pimo_curve(
     if "integration zone" not in ax.get_legend_handles_labels()[1]:
         add_integration_zone(ax, fpr_bounds)
     ax.plot(fpr, recall, color=color, linewidth=2, label=label)
-    zone = np.geomspace(*fpr_bounds, 200)
+    zone = np.geomspace(fpr_bounds[0], fpr_bounds[1], 200)
     ax.fill_between(zone, np.interp(np.log(zone), np.log(fpr), recall), color=color, alpha=0.35, linewidth=0)
     return ax
 

@@ -82,10 +82,11 @@ def heat_limits(anomaly_maps: "ArrayLike", thresholds: Mapping[str, float]) -> t
         >>> heat_limits([0.0, 1.0, 9.0], {"FPR 1e-4": 2.0, "FPR 1e-5": 3.0})
         (1.0, 5.0)
     """
-    low, strictest = float(np.median(anomaly_maps)), max(thresholds.values())
+    scores = np.asarray(anomaly_maps, dtype=np.float64)
+    low, strictest = float(np.median(scores)), max(thresholds.values())
     if strictest > low:
         return low, 2 * strictest - low
-    return low, max(float(np.max(anomaly_maps)), float(np.nextafter(low, np.inf)))
+    return low, max(float(scores.max()), float(np.nextafter(low, np.inf)))
 
 
 def plot_gallery(

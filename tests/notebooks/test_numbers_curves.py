@@ -1,8 +1,8 @@
 """Notebooks 06, 07 and 08 on the embedded leather: their numbers against a second path that uses no package metric.
 
 The second path: a mask pixel with r normal pixels above it is found wherever the shared FPR exceeds r / N. Averaged
-over ln FPR from L to U, it therefore adds ln(U / max(L, r / N)) / ln(U / L) to its image's score (if all normal images
-have one size).
+over ln FPR from L to U, it therefore adds ln(U / max(L, r / N)) / ln(U / L) to its image's score. (All normal images
+have one size.)
 """
 
 from pathlib import Path
@@ -31,11 +31,15 @@ class SecondPath:
 
     def scores(self, lower=L, upper=U, normal=None):
         normal = self.normal if normal is None else normal
-        scores = np.full(len(self.paths), np.nan)
+        scores, lengths = np.full(len(self.paths), np.nan), {}
         for i in np.flatnonzero(self.anomalous):
-            above = normal.size - np.searchsorted(normal, self.maps[i][self.masks[i]], side="right")
-            reached = np.clip(above / normal.size, lower, upper)
-            scores[i] = np.log(upper / reached).mean() / np.log(upper / lower)
+            pixels = self.maps[i][self.masks[i]]
+            # a pixel that ties with a normal one is found for half of that step of the shared FPR
+            for side in ("left", "right"):
+                above = normal.size - np.searchsorted(normal, pixels, side=side)
+                reached = np.clip(above / normal.size, lower, upper)
+                lengths[side] = np.log(upper / reached).mean() / np.log(upper / lower)
+            scores[i] = (lengths["left"] + lengths["right"]) / 2
         return scores
 
     def fpr(self, threshold):
@@ -65,8 +69,8 @@ def test_06_pimo_curves(second):
     names = "table curves by_hand mean_by_area mean_aupimo shared_fpr recall middle threshold thresholds fprs"
     values = run("06_pimo_curves", *names.split())
     expected = second.scores()
-    np.testing.assert_allclose(values["table"]["aupimo"], expected, atol=1e-9)
-    assert values["mean_aupimo"] == pytest.approx(np.nanmean(expected), abs=1e-9)
+    np.testing.assert_allclose(values["table"]["aupimo"], expected, atol=1e-6)
+    assert values["mean_aupimo"] == pytest.approx(np.nanmean(expected), abs=1e-6)
 
     by_hand = {name: np.abs(np.array(column) - expected) for name, column in values["by_hand"].items()}
     gaps = [np.nanmax(by_hand[f"mean at {number} levels"]) for number in (3, 10, 30, 100, 300)]
@@ -77,7 +81,7 @@ def test_06_pimo_curves(second):
     curves = values["curves"]
     for k in range(0, len(curves["thresholds"]), 20):
         assert curves["shared_fpr"][k] == pytest.approx(second.fpr(curves["thresholds"][k]), abs=1e-12)
-        for i in (0, 40, 80):
+        for i in np.flatnonzero(second.anomalous)[::30]:
             assert curves["per_image_tprs"][i][k] == pytest.approx(
                 second.recall(i, curves["thresholds"][k]), abs=1e-12
             )
@@ -107,7 +111,7 @@ def test_07_fpr_bounds(second):
     worst = second.paths.index(per_image["0.010%"].idxmax())
     others = [i for i in np.flatnonzero(~second.anomalous) if i != worst]
     expected = np.nanmean(second.scores(normal=np.sort(second.maps[others].ravel())))
-    assert values["without_worst"] == pytest.approx(expected, abs=1e-9)
+    assert values["without_worst"] == pytest.approx(expected, abs=1e-6)
 
     scores = {
         f"{lower:.0e} to {upper:.0e}": second.scores(lower, upper)[second.anomalous]
@@ -115,14 +119,14 @@ def test_07_fpr_bounds(second):
     }
     assert list(values["scores"]) == list(scores)
     for i, (name, expected) in enumerate(scores.items()):
-        np.testing.assert_allclose(values["scores"][name], expected, atol=1e-9)
-        standard = scores["1e-05 to 1e-04"]
-        tau, rho = scipy.stats.kendalltau(expected, standard), scipy.stats.spearmanr(expected, standard)
-        assert values["agreement"]["Kendall's τ with the standard"][i] == pytest.approx(tau.statistic, abs=1e-9)
-        assert values["agreement"]["Spearman's ρ with the standard"][i] == pytest.approx(rho.statistic, abs=1e-9)
+        np.testing.assert_allclose(values["scores"][name], expected, atol=1e-6)
+        pair = expected.round(3), scores["1e-05 to 1e-04"].round(3)
+        tau, rho = scipy.stats.kendalltau(*pair), scipy.stats.spearmanr(*pair)
+        assert values["agreement"]["Kendall's τ with the standard"][i] == pytest.approx(tau.statistic, abs=1e-6)
+        assert values["agreement"]["Spearman's ρ with the standard"][i] == pytest.approx(rho.statistic, abs=1e-6)
 
     assert values["counts"] == [2, 4, 8, 16, 32]
-    assert values["draws"]["mean AUPIMO"][-1] == pytest.approx(np.nanmean(second.scores()), abs=1e-9)
+    assert values["draws"]["mean AUPIMO"][-1] == pytest.approx(np.nanmean(second.scores()), abs=1e-6)
     pixel_noise, blobs = values["simulated_mean"][:4], values["simulated_mean"][4:]
     assert pixel_noise == pytest.approx([values["no_skill"]] * 4, rel=0.2)
     assert blobs == pytest.approx([values["no_skill"]] * 4, rel=0.9)
@@ -136,9 +140,9 @@ def test_08_representative_images(second):
     picked = pd.DataFrame(values["representatives"]).set_index("statistic")
     for name, quantile in (("lower quartile", 0.25), ("median", 0.5), ("upper quartile", 0.75)):
         value = scored.quantile(quantile)
-        assert picked.loc[name, "value"] == pytest.approx(value, abs=1e-9)
-        assert abs(picked.loc[name, "aupimo"] - value) == pytest.approx((scored - value).abs().min(), abs=1e-9)
-    np.testing.assert_allclose(picked["aupimo"], expected[picked["image_path"]], atol=1e-9)
+        assert picked.loc[name, "value"] == pytest.approx(value, abs=1e-6)
+        assert abs(picked.loc[name, "aupimo"] - value) == pytest.approx((scored - value).abs().min(), abs=1e-6)
+    np.testing.assert_allclose(picked["aupimo"], expected[picked["image_path"]], atol=1e-6)
     assert picked["aupimo"].is_monotonic_increasing
 
     by_defect = pd.DataFrame(values["by_defect"])
