@@ -80,10 +80,10 @@ def test_04_scores_every_image(run_notebook, second_path, dataset):
     values = run_notebook("04", {"DATASET": dataset}, ("table", "str(scores_path.resolve())"))
     table = values["table"]
     assert table["image_path"] == second.paths
-    np.testing.assert_allclose(table["aupimo"], second.scores(), atol=1e-6)
+    np.testing.assert_allclose(table["aupimo"], second.scores(), atol=1e-9)
     assert table["mask_area"] == second.masks.sum(axis=(1, 2)).tolist()
     saved = load_scores(values["str(scores_path.resolve())"])
-    np.testing.assert_allclose(saved["aupimo"], second.scores(), atol=1e-6)
+    np.testing.assert_allclose(saved["aupimo"], second.scores(), atol=1e-9)
     assert saved["image_path"].tolist() == second.paths
 
 
@@ -91,7 +91,7 @@ def test_05_describes_the_scores(run_notebook, second_path, dataset):
     values = run_notebook("05", {"DATASET": dataset}, ("mean_aupimo", "ci_low", "ci_high"))
     scores = second_path(dataset).scores()
     scores = scores[~np.isnan(scores)]
-    assert values["mean_aupimo"] == pytest.approx(scores.mean(), abs=1e-6)
+    assert values["mean_aupimo"] == pytest.approx(scores.mean(), abs=1e-9)
     # With this many images the bootstrap and the normal approximation must nearly agree.
     half = 1.96 * scores.std(ddof=1) / np.sqrt(scores.size)
     assert values["ci_low"] == pytest.approx(scores.mean() - half, abs=0.3 * half)
