@@ -137,7 +137,7 @@ def main():
         return
     names = ["numpy.max", "ours", "ours, class"] + ([] if options.without_anomalib else ["anomalib"])
     content = {
-        "command": "python tests/benchmarks/benchmark_aupimo.py --json tests/benchmarks/results.json",
+        "command": " ".join(["python", "tests/benchmarks/benchmark_aupimo.py", *sys.argv[1:]]),
         "machine": {
             "processor": next(
                 (
