@@ -27,7 +27,7 @@ def test_two_processes_give_the_bits_of_one(test_set, tmp_path):
     ]
     try:
         for worker in workers:
-            _, errors = worker.communicate(timeout=120)
+            _, errors = worker.communicate(timeout=300)
             assert worker.returncode == 0, errors
     finally:
         for worker in workers:
