@@ -20,6 +20,7 @@ from aupimo_helpers.notebook_runner import course, execute, read
 
 MAX_BYTES = 1_000_000
 _MEASURED = re.compile(r"^\*\*Measured:\*\*.*$", re.MULTILINE)
+_TABLE = re.compile(r"(<!-- notebooks: [^>]*-->)\n.*?(<!-- /notebooks -->)", re.DOTALL)
 _ADDRESS = re.compile(r"\bat 0x[0-9a-fA-F]{6,}")
 # Kept in a notebook's metadata and shown in the index: what its outputs depend on.
 _VERSIONS = ("anomalib", "torch", "numpy", "matplotlib")
@@ -205,13 +206,14 @@ def _problems(notebook: NotebookNode, path: Path) -> Iterator[str]:
 
 
 def write_index(folder: Path) -> bool:
-    """Write ``README.md`` of the notebooks' folder from the notebooks themselves.
+    """Write ``README.md`` of the notebooks' folder, and the table in that of the project, from the notebooks.
 
     Args:
-        folder: With the notebooks.
+        folder: With the notebooks; the project's ``README.md``, one folder up, has the table where it has the two
+            comments ``<!-- notebooks: ... -->`` and ``<!-- /notebooks -->``.
 
     Returns:
-        Whether the file changed.
+        Whether a file changed.
 
     Raises:
         InputError: If a notebook's first cell is not of the agreed form.
@@ -220,8 +222,17 @@ def write_index(folder: Path) -> bool:
         >>> write_index(Path("notebooks"))  # doctest: +SKIP
         False
     """
-    text = index_text(course(folder))
-    path = folder / "README.md"
+    notebooks = course(folder)
+    changed = _write_if_new(folder / "README.md", index_text(notebooks))
+    project = folder.parent / "README.md"
+    if project.exists():
+        text = project.read_text(encoding="utf-8")
+        table = "\n".join(_rows(notebooks, folder.name + "/", with_versions=False))
+        changed |= _write_if_new(project, _TABLE.sub(lambda found: f"{found[1]}\n\n{table}\n\n{found[2]}", text))
+    return changed
+
+
+def _write_if_new(path: Path, text: str) -> bool:
     if path.exists() and path.read_text(encoding="utf-8") == text:
         return False
     with atomic_file(path) as temporary:
@@ -254,25 +265,28 @@ def index_text(notebooks: Sequence[Path]) -> str:
         "kernel's largest. Notebook 02 always trains the model; the others take its predictions from the cache once "
         "one of them has made them.",
         "",
-        "| | Notebook | Question | Time | Memory | Last passed with |",
-        "|---|---|---|---|---|---|",
+        *_rows(notebooks, "", with_versions=True),
     ]
+    return "\n".join(lines) + "\n"
+
+
+def _rows(notebooks: Sequence[Path], prefix: str, *, with_versions: bool) -> list[str]:
+    """Compose the table, one row per notebook; ``prefix`` leads from the table's file to the notebooks."""
+    last = " Last passed with |" if with_versions else ""
+    rows = [f"| | Notebook | Question | Time | Memory |{last}", "|---|---|---|---|---|" + ("---|" if last else "")]
     for path in notebooks:
         notebook = read(path)
         top = heading(notebook, path.name)
         record = notebook.metadata.get("aupimo")
         if record:
             numbers = f"{record['seconds']} s | {record['peak_memory_gb']} GB"
-            numbers_of = record["versions"]
             versions = ", ".join(
-                f"{name.replace('python', 'Python')} {numbers_of[name]}"
-                for name in ("python", *_VERSIONS)
-                if name in numbers_of
+                f"{'Python' if name == 'python' else name} {number}"
+                for name, number in sorted(record["versions"].items(), key=lambda item: item[0] != "python")
             )
         else:
             numbers, versions = "not yet | not yet", "not yet measured"
-        lines.append(
-            f"| {top.number} | [{top.title}]({path.name}) | {top.question.replace('|', '&#124;')} | {numbers} "
-            f"| {versions} |"
-        )
-    return "\n".join(lines) + "\n"
+        question = top.question.replace("|", "&#124;")
+        row = f"| {top.number} | [{top.title}]({prefix}{path.name}) | {question} | {numbers} |"
+        rows.append(f"{row} {versions} |" if with_versions else row)
+    return rows

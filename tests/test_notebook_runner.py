@@ -233,9 +233,28 @@ class TestIndex:
         assert "not yet" in rows[1]
         assert not write_index(folder)
 
+    def test_the_table_in_the_readme_of_the_project(self, folder):
+        write(folder / "01_toy.ipynb")
+        write_index(folder)
+        readme = folder.parent / "README.md"
+        assert not readme.exists(), "a project without a README is left without one"
+        readme.write_text("above\n<!-- notebooks: by a command -->\nold\n<!-- /notebooks -->\nbelow\n")
+        assert write_index(folder)
+        lines = [line for line in readme.read_text().splitlines() if line]
+        assert lines[:2] == ["above", "<!-- notebooks: by a command -->"]
+        assert lines[4] == "| 01 | [A toy](notebooks/01_toy.ipynb) | Does it run? | not yet | not yet |"
+        assert lines[5:] == ["<!-- /notebooks -->", "below"]
+        assert not write_index(folder)
+
     def test_the_committed_index_is_that_of_the_committed_notebooks(self):
         text = index_text(course(ROOT / "notebooks"))
         assert (ROOT / "notebooks" / "README.md").read_text(encoding="utf-8") == text
+        readme = (ROOT / "README.md").read_text(encoding="utf-8").splitlines()
+        for path in course(ROOT / "notebooks"):
+            record = read(path).metadata.aupimo
+            (line,) = [line for line in readme if line.startswith(f"| {path.name[:2]} |")]
+            assert f"(notebooks/{path.name})" in line
+            assert line.endswith(f"| {record.seconds} s | {record.peak_memory_gb} GB |")
 
 
 class TestPages:
