@@ -285,13 +285,19 @@ def make_padim(settings: PadimSettings = PadimSettings(), **padim_arguments: Any
         raise
 
 
-def make_engine(results_dir: str | Path = "../results", *, accelerator: str = "cpu") -> "Engine":
+def make_engine(
+    results_dir: str | Path = "../results",
+    *,
+    accelerator: str = "cpu",
+    **trainer_arguments: Any,  # noqa: ANN401
+) -> "Engine":
     """Make an anomalib engine that trains and predicts without bars, summaries and checkpoint files.
 
     Args:
         results_dir: anomalib makes its versioned folders in ``results_dir/anomalib``.
         accelerator: Where to compute, as Lightning names it. The CPU is fast enough for the course's PaDiM and gives
             every reader the same maps; ``"auto"`` takes a GPU where there is one.
+        **trainer_arguments: Further arguments of Lightning's ``Trainer``.
 
     Returns:
         The engine. PaDiM is not trained by gradient steps, so there is nothing worth a checkpoint: keep the fitted
@@ -313,6 +319,7 @@ def make_engine(results_dir: str | Path = "../results", *, accelerator: str = "c
         devices=1,
         enable_progress_bar=False,
         enable_model_summary=False,
+        **trainer_arguments,
     )
 
 
@@ -338,7 +345,8 @@ def _build_fitted(dataset: str, data_root: str | Path, settings: PadimSettings) 
     model = make_padim(settings)
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as scratch:
         datamodule = data.datamodule(dataset, data_root, image_size=settings.image_size)
-        make_engine(scratch).fit(model=model, datamodule=datamodule)
+        # Validation is a pass over the test set, and tells a model without post-processor nothing.
+        make_engine(scratch, limit_val_batches=0).fit(model=model, datamodule=datamodule)
     return dict(model.model.state_dict()), {"inverse_stride": list(model.model.gaussian.inv_covariance.stride())}
 
 
