@@ -12,7 +12,7 @@ has more than ``keep`` of its pixels there.
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -99,7 +99,7 @@ def keep_highest(scores: Tensor, keep: float) -> tuple[np.ndarray, float, int]:
     rank = int(keep * len(sample) + 4 * math.sqrt(keep * len(sample)) + 8)
     while True:
         threshold = float(sample[rank]) if rank < len(sample) else -math.inf
-        candidates = exact.as_numpy(exact.pick(scores, exact.at_least(scores, threshold)))
+        candidates, _ = exact.pick(scores[None], exact.at_least(scores, threshold)[None])
         if len(candidates) >= number:
             floor = np.partition(candidates, len(candidates) - number)[len(candidates) - number]
             return candidates[candidates > floor], float(floor), int((candidates == floor).sum())
@@ -128,9 +128,9 @@ def remember(stack: Stack, keep: float) -> Memory:
     scores: list[np.ndarray] = [np.zeros(0)] * number
     floors = np.full(number, -math.inf)
     records = np.zeros((number, 4), dtype=np.int64)
-    for position, kept in exact.mask_scores([stack]):
-        index = position - stack.first
-        scores[index], records[index] = kept, (1, len(kept), len(kept), 0)
+    for positions, counts, of_masks in exact.mask_scores([stack]):
+        for index, kept in zip((positions - stack.first).tolist(), exact.split(counts, of_masks), strict=True):
+            scores[index], records[index] = kept, (1, len(kept), len(kept), 0)
     for position, images in exact.normal_pieces(stack):
         for index, image in enumerate(images, start=position - stack.first):
             scores[index], floors[index], ties = keep_highest(image.flatten(), keep)
@@ -240,8 +240,8 @@ def scores_of_memory(memory: Memory, curve: SharedFPR, lower: float, upper: floa
     curve = curve.down_to(upper)
     table = exact.lengths(curve, lower, upper)
     aupimos = np.full(len(memory.floors), np.nan)
-    for position, of_mask in _mask_scores(memory):
-        aupimos[position] = exact.mean_length(of_mask, table)
+    anomalous, counts, scores = _mask_scores(memory)
+    aupimos[anomalous] = exact.mean_lengths(counts, scores, table)
     return aupimos
 
 
@@ -256,13 +256,13 @@ def recalls_of_memory(memory: Memory, thresholds: np.ndarray) -> np.ndarray:
         Shape (N, K), float64; NaN rows for normal images.
     """
     tprs = np.full((len(memory.floors), len(thresholds)), np.nan)
-    for position, of_mask in _mask_scores(memory):
-        tprs[position] = exact.recalls(of_mask, thresholds)
+    anomalous, counts, scores = _mask_scores(memory)
+    tprs[anomalous] = exact.recalls(counts, scores, thresholds)
     return tprs
 
 
-def _mask_scores(memory: Memory) -> Iterator[tuple[int, np.ndarray]]:
+def _mask_scores(memory: Memory) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Give which images are anomalous (shape (N,)), the pixels of each one's mask, and the scores of these."""
     table = memory.table
-    ends = np.cumsum(table[:, 2])
-    for index in np.flatnonzero(table[:, 0]).tolist():
-        yield index, np.sort(exact.as_numpy(memory.scores[ends[index] - table[index, 2] : ends[index]]))
+    anomalous = table[:, 0] == 1
+    return anomalous, table[anomalous, 2], exact.as_numpy(memory.scores)[np.repeat(anomalous, table[:, 2])]

@@ -357,8 +357,8 @@ def score_files(
         for index in anomalous:
             pair = pairs[index]
             stack = _read_pair(pair, read_mask(pair.mask_path) if pair.mask_path else None)
-            ((_, scores),) = exact.mask_scores([stack])
-            aupimos[index] = exact.mean_length(np.sort(scores), table)
+            ((_, counts, scores),) = exact.mask_scores([stack])
+            aupimos[index] = exact.mean_lengths(counts, scores, table)[0]
             progress.update()
     return FileScores(
         paths=tuple(pair.name for pair in pairs),

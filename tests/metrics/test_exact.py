@@ -202,6 +202,33 @@ def test_saturated_scores_cost_little_memory_and_stay_exact(definition):
     assert_equal(aupimo_scores(maps, masks, (1e-2, 0.5)), expected)
 
 
+@pytest.mark.parametrize("size", [(16, 16), (15, 20), (15, 18), (15, 15)])  # 8, 4, 2 and 1 pixels looked at together
+@pytest.mark.parametrize("images_at_once", [0.4, 1, 2, 100])
+def test_neither_chunks_nor_interleaved_classes_nor_strides_change_a_bit(size, images_at_once, monkeypatch):
+    from aupimo_helpers.metrics import exact
+
+    random = np.random.default_rng(0)
+    maps = random.integers(0, 60, (13, *size)).astype(np.float32)
+    masks = random.random((13, *size)) < 0.3
+    masks[[0, 3, 4, 8, 12]] = False
+    one_by_one = torch.cat(
+        [
+            aupimo_scores(
+                np.stack([*maps[[0, 3, 4, 8, 12]], image]), np.stack([*masks[[0, 3, 4, 8, 12]], mask]), (1e-2, 0.5)
+            )[5:]
+            for image, mask in zip(maps, masks, strict=True)
+            if mask.any()
+        ]
+    )
+    monkeypatch.setattr(exact, "_PIXELS_AT_ONCE", int(images_at_once * size[0] * size[1]))
+    for strided in (
+        lambda array: array,
+        lambda array: np.ascontiguousarray(array.transpose(2, 0, 1)).transpose(1, 2, 0),
+    ):
+        scores = aupimo_scores(strided(maps), strided(masks), (1e-2, 0.5))
+        assert torch.equal(scores[~scores.isnan()], one_by_one)
+
+
 # ------------------------------------------------------------------------------------------- curves
 
 
