@@ -24,9 +24,10 @@ class SecondPath:
         self.maps, self.masks = predictions.anomaly_maps.numpy(), predictions.masks.numpy()
         self.paths = list(predictions.image_paths)
         self.anomalous = self.masks.any(axis=(1, 2))
+        self.normal = np.sort(self.maps[~self.anomalous].ravel())
 
-    def scores(self, lower=1e-5, upper=1e-4):
-        normal = np.sort(self.maps[~self.anomalous].ravel())
+    def scores(self, lower=1e-5, upper=1e-4, normal=None):
+        normal = self.normal if normal is None else normal
         scores = np.where(self.anomalous, 0.0, np.nan)
         for i in np.flatnonzero(self.anomalous):
             found = self.maps[i][self.masks[i]]
@@ -35,6 +36,16 @@ class SecondPath:
                 reached = np.clip(above / normal.size, lower, upper)
                 scores[i] += np.log(upper / reached).mean() / np.log(upper / lower) / 2
         return scores
+
+    def fpr(self, threshold):
+        return (self.normal >= threshold).mean()
+
+    def recall(self, image, threshold):
+        return (self.maps[image][self.masks[image]] >= threshold).mean()
+
+    def threshold(self, fpr):
+        """The highest normal score with a shared FPR of at least ``fpr``."""
+        return self.normal[::-1][int(np.ceil(fpr * self.normal.size)) - 1]
 
 
 @pytest.fixture(scope="session")

@@ -1,9 +1,4 @@
-"""Notebooks 06, 07 and 08 on the embedded leather: their numbers against a second path that uses no package metric.
-
-The second path: a mask pixel with r normal pixels above it is found wherever the shared FPR exceeds r / N. Averaged
-over ln FPR from L to U, it therefore adds ln(U / max(L, r / N)) / ln(U / L) to its image's score. (All normal images
-have one size.)
-"""
+"""Notebooks 06, 07 and 08 on the embedded leather: their numbers against a second path."""
 
 from pathlib import Path
 
@@ -14,60 +9,18 @@ import scipy.integrate
 import scipy.stats
 from PIL import Image
 
-from aupimo_helpers.model import predict
-from aupimo_helpers.notebook_runner import execute
-
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 L, U = 1e-5, 1e-4
 
 
-class SecondPath:
-    def __init__(self):
-        predictions = predict("synthetic/leather", NOTEBOOKS.parent / "datasets", NOTEBOOKS.parent / "results")
-        self.paths = list(predictions.image_paths)
-        self.maps, self.masks = predictions.anomaly_maps.numpy(), predictions.masks.numpy()
-        self.anomalous = self.masks.any(axis=(1, 2))
-        self.normal = np.sort(self.maps[~self.anomalous].ravel())
-
-    def scores(self, lower=L, upper=U, normal=None):
-        normal = self.normal if normal is None else normal
-        scores, lengths = np.full(len(self.paths), np.nan), {}
-        for i in np.flatnonzero(self.anomalous):
-            pixels = self.maps[i][self.masks[i]]
-            # a pixel that ties with a normal one is found for half of that step of the shared FPR
-            for side in ("left", "right"):
-                above = normal.size - np.searchsorted(normal, pixels, side=side)
-                reached = np.clip(above / normal.size, lower, upper)
-                lengths[side] = np.log(upper / reached).mean() / np.log(upper / lower)
-            scores[i] = (lengths["left"] + lengths["right"]) / 2
-        return scores
-
-    def fpr(self, threshold):
-        return (self.normal >= threshold).mean()
-
-    def recall(self, image, threshold):
-        return (self.maps[image][self.masks[image]] >= threshold).mean()
-
-    def threshold(self, fpr):
-        """The highest normal score with a shared FPR of at least ``fpr``."""
-        return self.normal[::-1][int(np.ceil(fpr * self.normal.size)) - 1]
-
-
 @pytest.fixture(scope="module")
-def second():
-    return SecondPath()
+def second(second_path):
+    return second_path("synthetic/leather")
 
 
-def run(name, *variables):
-    execution = execute(NOTEBOOKS / f"{name}.ipynb", with_solutions=True, variables=variables)
-    assert execution.failure is None, execution.failure
-    assert execution.peak_memory_gb < 3
-    return execution.values  # noqa: PD011  no pandas object
-
-
-def test_06_pimo_curves(second):
+def test_06_pimo_curves(run_notebook, second):
     names = "table curves by_hand mean_by_area mean_aupimo shared_fpr recall middle threshold thresholds fprs"
-    values = run("06_pimo_curves", *names.split())
+    values = run_notebook("06", variables=names.split(), max_gb=3)
     expected = second.scores()
     np.testing.assert_allclose(values["table"]["aupimo"], expected, atol=1e-6)
     assert values["mean_aupimo"] == pytest.approx(np.nanmean(expected), abs=1e-6)
@@ -90,9 +43,9 @@ def test_06_pimo_curves(second):
     assert values["thresholds"] == [second.threshold(fpr) for fpr in values["fprs"]]
 
 
-def test_07_fpr_bounds(second):
+def test_07_fpr_bounds(run_notebook, second):
     names = "no_skill sizes per_image without_worst scores agreement draws counts simulated_mean"
-    values = run("07_fpr_bounds", *names.split())
+    values = run_notebook("07", variables=names.split(), max_gb=3)
     integral, _ = scipy.integrate.quad(lambda log_fpr: np.exp(log_fpr), np.log(L), np.log(U))
     assert values["no_skill"] == pytest.approx(integral / np.log(U / L), rel=1e-9)
     assert values["sizes"]["pixels per image"] == pytest.approx([655.36, 65.536, 6.5536, 0.65536])
@@ -132,8 +85,9 @@ def test_07_fpr_bounds(second):
     assert blobs == pytest.approx([values["no_skill"]] * 4, rel=0.9)
 
 
-def test_08_representative_images(second):
-    values = run("08_representative_images", "representatives", "by_defect", "table", "counts", "thresholds", "saved")
+def test_08_representative_images(run_notebook, second):
+    names = "representatives by_defect table counts thresholds saved"
+    values = run_notebook("08", variables=names.split(), max_gb=3)
     expected = pd.Series(second.scores(), index=second.paths)
     scored = expected.dropna()
 
