@@ -4,7 +4,6 @@ import subprocess
 import sys
 import textwrap
 import threading
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -125,20 +124,17 @@ def test_fitted_padim_refuses_what_the_cache_cannot_know(data_root, results):
         fitted_padim("own/tiles", data_root, results, SETTINGS, pre_processor=False)
 
 
-def test_a_cached_prediction_needs_neither_anomalib_nor_much_time(data_root, results, predictions):
+def test_a_cached_prediction_needs_no_anomalib(data_root, results, predictions):
     code = f"""
-        import sys, time
+        import sys
         from aupimo_helpers.model import PadimSettings, predict
-        begin = time.perf_counter()
         predictions = predict("own/tiles", {str(data_root)!r}, {str(results)!r}, PadimSettings(image_size=(64, 64)))
         assert "anomalib" not in sys.modules and "lightning" not in sys.modules
-        print(len(predictions), time.perf_counter() - begin)
+        print(len(predictions))
     """
     done = run_python(code)
     assert done.returncode == 0, done.stderr
-    number, seconds = done.stdout.split()
-    assert int(number) == len(predictions)
-    assert float(seconds) < 1
+    assert int(done.stdout) == len(predictions)
 
 
 def test_changed_data_are_predicted_anew(data_root, tmp_path, predictions, monkeypatch):
@@ -234,21 +230,18 @@ def test_no_batches_are_no_predictions(tmp_path):
 
 
 WEIGHTS = """
-    import time
-    import timm  # its import time is not the download's
     from aupimo_helpers.errors import DownloadError
     from aupimo_helpers.model import PadimSettings, make_padim
-    begin = time.perf_counter()
     try:
         make_padim(PadimSettings(pre_trained=True))
     except DownloadError as error:
-        print(time.perf_counter() - begin)
         print(error)
 """
 
 
 class Refusing(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
+        self.server.asked += 1
         self.send_response(self.server.status)
         self.end_headers()
 
@@ -261,7 +254,7 @@ class Refusing(http.server.BaseHTTPRequestHandler):
 @pytest.mark.parametrize("status", [404, 500, None])
 def test_weights_that_cannot_be_had_are_one_sentence_at_once(tmp_path, status):
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Refusing)
-    server.status = status
+    server.status, server.asked = status, 0
     address = f"http://127.0.0.1:{server.server_port}"
     if status is None:
         server.server_close()  # nobody listens at that port any more
@@ -274,8 +267,8 @@ def test_weights_that_cannot_be_had_are_one_sentence_at_once(tmp_path, status):
             server.shutdown()
             server.server_close()
     assert done.returncode == 0, done.stderr
-    seconds, message = done.stdout.splitlines()
-    assert float(seconds) < 8
+    (message,) = done.stdout.splitlines()
+    assert server.asked <= 2, "huggingface_hub's retries go on for 45 s"
     assert "ImageNet weights of resnet18 could not be downloaded" in message
     assert address in message
     assert "PRE_TRAINED = False" in message
@@ -326,9 +319,3 @@ def test_a_run_says_nothing_but_what_is_new(data_root, tmp_path):
 
 def test_settings_from_lists_are_the_same_settings():
     assert PadimSettings(layers=["layer1"], image_size=[64, 64]) == SETTINGS
-
-
-def test_hashing_the_data_is_quick(data_root):
-    begin = time.perf_counter()
-    model.cache.fingerprint(data_root / "own" / "tiles")
-    assert time.perf_counter() - begin < 0.5
