@@ -5,10 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from aupimo_helpers.model import predict
+from aupimo_helpers.model import PadimSettings, predict
 from aupimo_helpers.notebook_runner import course, execute
 
 ROOT = Path(__file__).resolve().parents[2]
+COURSE = PadimSettings()
 
 
 class SecondPath:
@@ -19,8 +20,8 @@ class SecondPath:
     pixels have the very same score, the curve rises in a straight line: half of it counts with them, half without.
     """
 
-    def __init__(self, dataset):
-        predictions = predict(dataset, ROOT / "datasets", ROOT / "results")
+    def __init__(self, dataset, settings):
+        predictions = predict(dataset, ROOT / "datasets", ROOT / "results", settings)
         self.maps, self.masks = predictions.anomaly_maps.numpy(), predictions.masks.numpy()
         self.paths = list(predictions.image_paths)
         self.anomalous = self.masks.any(axis=(1, 2))
@@ -50,13 +51,13 @@ class SecondPath:
 
 @pytest.fixture(scope="session")
 def second_path():
-    """Predictions and scores of a data set, each computed once."""
+    """Predictions and scores of a data set and a model, each computed once."""
     known = {}
 
-    def get(dataset):
-        if dataset not in known:
-            known[dataset] = SecondPath(dataset)
-        return known[dataset]
+    def get(dataset, settings=COURSE):
+        if (dataset, settings) not in known:
+            known[dataset, settings] = SecondPath(dataset, settings)
+        return known[dataset, settings]
 
     return get
 

@@ -6,7 +6,6 @@ import threading
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,7 +13,7 @@ import scipy.stats
 from PIL import Image
 
 from aupimo_helpers import benchmark
-from aupimo_helpers.model import PadimSettings, predict
+from aupimo_helpers.model import PadimSettings
 from aupimo_helpers.notebook_runner import execute
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -62,13 +61,9 @@ class TestComparingModels:
     def values(self, run_notebook):
         return run_notebook("09", variables=("scores", "comparison", "pairs", "many"), max_gb=3)
 
-    def test_scores_are_those_of_a_second_path(self, values, leather):
-        deeper = predict(
-            "synthetic/leather", ROOT / "datasets", ROOT / "results", PadimSettings(layers=("layer2",))
-        )  # fmt: skip
-        maps, masks = deeper.anomaly_maps.numpy(), deeper.masks.numpy()
-        other = SimpleNamespace(maps=maps, masks=masks, anomalous=masks.any(axis=(1, 2)))
-        for name, expected in (("layer1", leather.scores()), ("layer2", type(leather).scores(other))):
+    def test_scores_are_those_of_a_second_path(self, values, leather, second_path):
+        deeper = second_path("synthetic/leather", PadimSettings(layers=("layer2",)))
+        for name, expected in (("layer1", leather.scores()), ("layer2", deeper.scores())):
             np.testing.assert_allclose(values["scores"][name], expected[leather.anomalous], atol=1e-6)
 
     def test_the_pair_by_hand(self, values, leather):
