@@ -2,6 +2,6 @@
 
 import sys
 
-from aupimo_helpers.cli import main
+from aupimo_helpers.commands import main
 
 sys.exit(main())

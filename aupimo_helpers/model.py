@@ -9,11 +9,9 @@ ICPR workshops 2021, https://arxiv.org/abs/2011.08785.
 
 import hashlib
 import json
-import logging
 import os
 import re
 import tempfile
-import warnings
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -26,7 +24,7 @@ from torch import Tensor
 from aupimo_helpers import cache, data
 from aupimo_helpers.errors import DownloadError, InputError
 from aupimo_helpers.scores import defect_types
-from aupimo_helpers.versions import versions
+from aupimo_helpers.session import quiet, versions
 
 if TYPE_CHECKING:
     from anomalib.data import ImageBatch
@@ -460,57 +458,3 @@ def predict(
         partial(_build_predictions, dataset, data_root, results_dir, settings),
     )
     return Predictions(tensors["anomaly_maps"], tensors["masks"], tuple(extra["image_paths"]))
-
-
-# What the libraries say during a normal run of the course and a reader can do nothing about.
-_WARNINGS = (
-    r"Importing from timm\.models\.layers is deprecated",
-    r"The anomalib\.models\.components\.dinov2 package is deprecated",
-    r".*`LightningModule\.configure_optimizers` returned `None`",
-    r".*`isinstance\(treespec, LeafSpec\)` is deprecated",
-    r".*Found \d+ module\(s\) in eval mode at the start of training",
-    r".*The '\w+_dataloader' does not have many workers",
-    r".*The number of training batches \(\d+\) is smaller than the logging interval",
-    r".*Metric `\w+` will save all targets and predictions in (the )?buffer",
-    r"TypedStorage is deprecated",
-    r"IProgress not found",
-)
-_LOG_LINES = re.compile(
-    r"Seed set to|GPU available|TPU available|HPU available|IPU available|💡 Tip|`Trainer\.\w+` stopped"
-    r"|`Trainer\(val_check_interval=1\.0\)` was configured|ckpt_path is not provided"
-    r"|The following callbacks returned in `LightningModule\.configure_callbacks`"
-    r"|Metric `\w+` will save all targets and predictions in"
-)
-# Lightning is published under several names, and which of them its lines carry depends on what was imported first.
-_LOGGERS = (
-    "lightning_utilities.core.rank_zero",
-    "lightning_fabric.utilities.rank_zero",
-    "lightning.fabric.utilities.rank_zero",
-    "lightning.pytorch.utilities.rank_zero",
-    "pytorch_lightning.utilities.rank_zero",
-    "lightning.fabric.utilities.seed",
-    "lightning.pytorch.trainer.connectors.callback_connector",
-    "anomalib.engine.engine",
-    "anomalib.metrics.pimo.pimo",
-)
-
-
-def _is_wanted(record: logging.LogRecord) -> bool:
-    return not _LOG_LINES.match(record.getMessage())
-
-
-def quiet() -> None:
-    """Silence the log lines and warnings that anomalib, Lightning and timm emit in every normal run.
-
-    Only known lines are silenced, each by its text; whatever else the libraries have to say still comes through.
-    Call it before anomalib is imported, because some of the lines come from its imports.
-
-    Example:
-        >>> quiet()
-        >>> logging.getLogger("anomalib.engine.engine").warning("ckpt_path is not provided.")
-    """
-    for message in _WARNINGS:
-        warnings.filterwarnings("ignore", message=message)
-    for name in _LOGGERS:
-        if _is_wanted not in logging.getLogger(name).filters:
-            logging.getLogger(name).addFilter(_is_wanted)

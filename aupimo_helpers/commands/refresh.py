@@ -21,8 +21,8 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
 
 
 def _refresh(options: argparse.Namespace) -> int:
-    from aupimo_helpers.notebook_refresh import write_index
-    from aupimo_helpers.notebook_runner import course, notebooks_folder
+    from aupimo_helpers.course.notebook import course, notebooks_folder
+    from aupimo_helpers.course.refresh import write_index
 
     folder = notebooks_folder(options.notebooks)
     notebooks = [] if options.index_only else course(folder, options.only)
@@ -33,8 +33,8 @@ def _refresh(options: argparse.Namespace) -> int:
 
 def _refresh_one(path: Path) -> bool:
     """Refresh one notebook and say what became of it; the others do not depend on it."""
+    from aupimo_helpers.course.refresh import refresh
     from aupimo_helpers.errors import AupimoError
-    from aupimo_helpers.notebook_refresh import refresh
 
     try:
         changed = refresh(path)

@@ -35,8 +35,8 @@ def _run(options: argparse.Namespace) -> int:
     from rich.console import Console
 
     from aupimo_helpers import data
-    from aupimo_helpers.course_run import run_course, summary
-    from aupimo_helpers.notebook_runner import course, notebooks_folder
+    from aupimo_helpers.course.notebook import course, notebooks_folder
+    from aupimo_helpers.course.run import run_course, summary
 
     folder = notebooks_folder(options.notebooks)
     notebooks = course(folder, options.only)
@@ -83,9 +83,8 @@ def _own_data(path: Path, category: str | None, default_root: Path) -> tuple[str
     """Import a folder unless it can be read as it is, and stop at what would spoil the results."""
     import sys
 
-    from aupimo_helpers.data_check import check
+    from aupimo_helpers.data import check, locate
     from aupimo_helpers.errors import InputError
-    from aupimo_helpers.own_data import locate
 
     dataset, data_root = locate(path, category, default_root)
     problems = check(data_root / dataset)

@@ -55,7 +55,7 @@ def _score(options: argparse.Namespace) -> int:
     if output.suffix.lower() != ".json":
         msg = f"Expected the output file to end in .json, but got {output}."
         raise InputError(msg)
-    from aupimo_helpers.metrics.score_files import score_files
+    from aupimo_helpers.score_files import score_files
     from aupimo_helpers.scores import save_scores, score_table
 
     scores = score_files(

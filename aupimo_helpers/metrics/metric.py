@@ -14,9 +14,10 @@ from torchmetrics import Metric
 from torchmetrics.utilities.distributed import gather_all_tensors
 
 from aupimo_helpers.errors import InputError
-from aupimo_helpers.metrics import accumulate, checks, exact
-from aupimo_helpers.metrics.accumulate import Memory
+from aupimo_helpers.metrics import checks, exact
+from aupimo_helpers.metrics import memory as accumulate
 from aupimo_helpers.metrics.exact import SharedFPR
+from aupimo_helpers.metrics.memory import Memory
 
 # Scores of normal images (16 MiB in float32) after which those that have become too low are dropped
 _SCORES_AT_MOST = 2**22

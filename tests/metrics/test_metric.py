@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from aupimo_helpers import AUPIMO
 from aupimo_helpers.errors import InputError
-from aupimo_helpers.metrics import accumulate, aupimo_scores, pimo_curves, threshold_at_fpr
+from aupimo_helpers.metrics import aupimo_scores, pimo_curves, threshold_at_fpr
+from aupimo_helpers.metrics import memory as accumulate
 from aupimo_helpers.metrics import metric as metric_module
 from aupimo_helpers.metrics.checks import UncertifiedError
 from aupimo_helpers.metrics.metric import _ExactAUPIMO

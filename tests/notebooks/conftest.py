@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from aupimo_helpers.course.notebook import course, execute
 from aupimo_helpers.model import PadimSettings, predict
-from aupimo_helpers.notebook_runner import course, execute
 
 ROOT = Path(__file__).resolve().parents[2]
 COURSE = PadimSettings()

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from aupimo_helpers.notebook_runner import course, execute
+from aupimo_helpers.course.notebook import course, execute
 from aupimo_helpers.scores import load_scores
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -13,8 +13,8 @@ import scipy.stats
 from PIL import Image
 
 from aupimo_helpers import benchmark
+from aupimo_helpers.course.notebook import execute
 from aupimo_helpers.model import PadimSettings
-from aupimo_helpers.notebook_runner import execute
 
 ROOT = Path(__file__).resolve().parents[2]
 REFERENCE = Path(os.environ.get("AUPIMO_BENCHMARK_DIR") or ROOT.parent / "shared" / "aupimo_benchmark")

@@ -7,10 +7,9 @@ import pytest
 from PIL import Image
 from scipy.ndimage import gaussian_filter
 
-from aupimo_helpers.data_check import check
+from aupimo_helpers.course.notebook import execute, parameter_names, read
+from aupimo_helpers.data import check, import_folder
 from aupimo_helpers.model import predict
-from aupimo_helpers.notebook_runner import execute, parameter_names, read
-from aupimo_helpers.own_data import import_folder
 
 NOTEBOOKS = sorted(Path(__file__).parents[2].glob("notebooks/[0-9][0-9]_*.ipynb"))
 CORE = [path for path in NOTEBOOKS if path.name < "06"]

@@ -8,10 +8,10 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
-from aupimo_helpers.cli import main
-from aupimo_helpers.course_run import run_course
+from aupimo_helpers.commands import main
+from aupimo_helpers.course.notebook import read
+from aupimo_helpers.course.run import run_course
 from aupimo_helpers.errors import InputError, WriteError
-from aupimo_helpers.notebook_runner import read
 
 PARAMETERS = """DATASET = "synthetic/leather"  # name
 DATA_ROOT = "../datasets"  # folder

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from aupimo_helpers import mvtec
-from aupimo_helpers.cli import main
+from aupimo_helpers.commands import main
+from aupimo_helpers.data import mvtec
 from aupimo_helpers.synthesis import dataset as writer
 
 
@@ -75,7 +75,7 @@ def test_a_failed_download_ends_in_one_sentence_without_a_stack_trace(tmp_path):
     patched = (
         "import sys; from anomalib.data.datamodules.image import mvtecad\n"
         "mvtecad.DOWNLOAD_INFO.url = 'http://127.0.0.1:9/mvtec.tar.xz'\n"
-        "from aupimo_helpers.cli import main; sys.exit(main(sys.argv[1:]))"
+        "from aupimo_helpers.commands import main; sys.exit(main(sys.argv[1:]))"
     )
     command = [sys.executable, "-c", patched, "data", "make", "mvtec/leather", "--data-root", str(tmp_path)]
     finished = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
@@ -96,7 +96,7 @@ def test_help_names_the_sub_commands(capsys):
 
 def test_building_the_parser_imports_nothing_heavy():
     code = (
-        "import sys; from aupimo_helpers.cli import build_parser; build_parser()\n"
+        "import sys; from aupimo_helpers.commands import build_parser; build_parser()\n"
         "print(sorted({'torch', 'anomalib', 'lightning', 'pandas', 'scipy', 'skimage'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from aupimo_helpers.data.pictures import Picture, name_some
 from aupimo_helpers.errors import InputError
-from aupimo_helpers.own_data.pictures import Picture, name_some
 
 
 def with_masks(pictures: Sequence[Picture], without_mask: str) -> list[Picture]:

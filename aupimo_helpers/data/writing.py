@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 from PIL import Image
 from tqdm import tqdm
 
+from aupimo_helpers.data.images import bit_depth, deepest_value, read_mask, read_picture
+from aupimo_helpers.data.labelme import draw_mask, read_labelme
+from aupimo_helpers.data.pictures import Picture
+from aupimo_helpers.data.record import RECORD, Options
 from aupimo_helpers.errors import InputError
-from aupimo_helpers.own_data.annotations import draw_mask, read_labelme
-from aupimo_helpers.own_data.pictures import Picture
-from aupimo_helpers.own_data.pixels import bit_depth, deepest_value, read_mask, read_picture
-from aupimo_helpers.own_data.record import RECORD, Options
 
 
 def write_data_set(

@@ -18,15 +18,13 @@ from pathlib import Path
 
 from filelock import FileLock
 
+from aupimo_helpers.data.layouts import candidates, find_pictures, is_ready, recognise
+from aupimo_helpers.data.pictures import slug
+from aupimo_helpers.data.record import Options, make_record, require_same
+from aupimo_helpers.data.selection import deal, refuse_gaps, target_names, with_masks
+from aupimo_helpers.data.writing import write_data_set
 from aupimo_helpers.errors import InputError, MissingError
 from aupimo_helpers.files import atomic_folder, explain_write_errors
-from aupimo_helpers.own_data.layouts import LAYOUTS, candidates, find_pictures, is_ready, recognise
-from aupimo_helpers.own_data.pictures import slug
-from aupimo_helpers.own_data.record import RECORD, Options, make_record, read_record, require_same
-from aupimo_helpers.own_data.selection import deal, refuse_gaps, target_names, with_masks
-from aupimo_helpers.own_data.writing import write_data_set
-
-__all__ = ["LAYOUTS", "RECORD", "import_folder", "locate", "read_record"]
 
 SOURCE = "own"
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from aupimo_helpers.cli import main
+from aupimo_helpers.commands import main
 
 
 @pytest.fixture

@@ -3,9 +3,9 @@
 import csv
 from pathlib import Path, PureWindowsPath
 
+from aupimo_helpers.data.images import FOREIGN_SUFFIXES
+from aupimo_helpers.data.pictures import NORMAL_NAMES, Picture, foreign_message, slug, visible
 from aupimo_helpers.errors import InputError, MissingError
-from aupimo_helpers.own_data.pictures import NORMAL_NAMES, Picture, foreign_message, slug, visible
-from aupimo_helpers.own_data.pixels import FOREIGN_SUFFIXES
 
 
 def csvs_in(source: Path) -> list[Path]:

@@ -17,9 +17,10 @@ from PIL import Image
 from tqdm import tqdm
 
 from aupimo_helpers.errors import InputError, MissingError
-from aupimo_helpers.metrics import accumulate, checks, exact
-from aupimo_helpers.metrics.accumulate import Memory
+from aupimo_helpers.metrics import checks, exact
+from aupimo_helpers.metrics import memory as accumulate
 from aupimo_helpers.metrics.checks import Stack, UncertifiedError
+from aupimo_helpers.metrics.memory import Memory
 
 MAP_SUFFIXES = (".npy", ".npz", ".tif", ".tiff", ".png")
 MASK_SUFFIXES = (".png", ".bmp", ".gif", ".jpg", ".jpeg", ".tif", ".tiff", ".webp")

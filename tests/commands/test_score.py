@@ -13,8 +13,9 @@ import tifffile
 import torch
 from PIL import Image
 
-from aupimo_helpers.cli import main
-from aupimo_helpers.metrics import aupimo_scores, score_files, threshold_at_fpr
+from aupimo_helpers import score_files
+from aupimo_helpers.commands import main
+from aupimo_helpers.metrics import aupimo_scores, threshold_at_fpr
 from aupimo_helpers.scores import load_scores
 
 
@@ -374,7 +375,7 @@ def test_does_not_import_anomalib(tmp_path):
         f"{tmp_path}/out/s.json",
     ]
     code = (
-        f"import sys; from aupimo_helpers.cli import main; assert main({arguments!r}) == 0; "
+        f"import sys; from aupimo_helpers.commands import main; assert main({arguments!r}) == 0; "
         "print(sorted({'anomalib', 'lightning', 'torchmetrics', 'matplotlib'} & set(sys.modules)))"
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)

@@ -9,8 +9,8 @@ from typing import Any
 
 from tqdm import tqdm
 
+from aupimo_helpers.data.pictures import Picture
 from aupimo_helpers.errors import InputError, MissingError
-from aupimo_helpers.own_data.pictures import Picture
 
 RECORD = "own.json"
 FORMAT = 1

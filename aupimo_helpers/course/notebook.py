@@ -80,7 +80,7 @@ def notebooks_folder(folder: str | Path | None = None) -> Path:
     if folder is not None:
         candidates = [Path(folder)]
     else:
-        candidates = [Path(__file__).resolve().parents[1] / "notebooks", Path.cwd() / "notebooks", Path.cwd()]
+        candidates = [Path(__file__).resolve().parents[2] / "notebooks", Path.cwd() / "notebooks", Path.cwd()]
     for candidate in candidates:
         if candidate.is_dir() and any(NAME.fullmatch(path.name) for path in candidate.iterdir()):
             return candidate.resolve()
@@ -323,7 +323,7 @@ def _parametrised(path: Path, parameters: dict[str, Any]) -> NotebookNode:
 
 def _value_reader(variables: Sequence[str]) -> str:
     items = ", ".join(f"{name!r}: {name}" for name in variables)
-    return f"from aupimo_helpers.notebook_runner import encode as _encode\nprint({_VALUES!r}, _encode({{{items}}}))"
+    return f"from aupimo_helpers.course.notebook import encode as _encode\nprint({_VALUES!r}, _encode({{{items}}}))"
 
 
 def _read_values(cell: NotebookNode) -> dict[str, Any]:

@@ -11,13 +11,13 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from aupimo_helpers import notebook_refresh
-from aupimo_helpers.course_html import Row, index_page, notebook_page
+from aupimo_helpers.course import refresh as notebook_refresh
+from aupimo_helpers.course.notebook import course, execute, notebooks_folder, read
+from aupimo_helpers.course.pages import Row, index_page, notebook_page
+from aupimo_helpers.course.refresh import heading, index_text, refresh, write_index
 from aupimo_helpers.errors import InputError, MissingError
-from aupimo_helpers.notebook_refresh import heading, index_text, refresh, write_index
-from aupimo_helpers.notebook_runner import course, execute, notebooks_folder, read
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 FIRST = """# 01 · A toy
 
 **Does it run?**

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from aupimo_helpers.cli import main
+from aupimo_helpers.commands import main
 from aupimo_helpers.commands.compare import model_names
 from aupimo_helpers.errors import InputError
 from aupimo_helpers.scores import save_scores

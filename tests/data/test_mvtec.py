@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from aupimo_helpers import data, mvtec
-from aupimo_helpers.data_check import check
+from aupimo_helpers import data
+from aupimo_helpers.data import check, mvtec
 from aupimo_helpers.errors import DownloadError, MissingError, WriteError
 
 

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from aupimo_helpers.data.images import FOREIGN_SUFFIXES, IMAGE_SUFFIXES
 from aupimo_helpers.errors import InputError
-from aupimo_helpers.own_data.pixels import FOREIGN_SUFFIXES, IMAGE_SUFFIXES
 
 # Folder names, and labels in a CSV file; capital letters make no difference.
 NORMAL_NAMES = ("normal", "good", "ok")

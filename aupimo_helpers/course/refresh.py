@@ -14,9 +14,9 @@ from typing import Any
 import nbformat
 from nbformat import NotebookNode
 
+from aupimo_helpers.course.notebook import course, execute, read
 from aupimo_helpers.errors import InputError
 from aupimo_helpers.files import atomic_file
-from aupimo_helpers.notebook_runner import course, execute, read
 
 MAX_BYTES = 1_000_000
 _MEASURED = re.compile(r"^\*\*Measured:\*\*.*$", re.MULTILINE)
@@ -181,7 +181,7 @@ def machine_paths() -> list[str]:
         >>> str(Path.home()) in machine_paths()
         True
     """
-    folders = {Path.home(), Path(tempfile.gettempdir()), Path(sys.prefix), Path(__file__).resolve().parents[1]}
+    folders = {Path.home(), Path(tempfile.gettempdir()), Path(sys.prefix), Path(__file__).resolve().parents[2]}
     return sorted(str(folder) for folder in folders if len(folder.parts) > 1)
 
 

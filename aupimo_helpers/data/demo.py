@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from skimage.measure import approximate_polygon, find_contours
 
+from aupimo_helpers.data import sets
 from aupimo_helpers.files import atomic_folder, explain_write_errors
 
 # Height and width in pixels: landscape, portrait, square.
@@ -39,8 +40,6 @@ def make_demo_folder(
     Raises:
         WriteError: If the folder cannot be written.
     """
-    from aupimo_helpers import data
-
     folder = Path(folder)
     with explain_write_errors(folder):
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -48,7 +47,7 @@ def make_demo_folder(
         lock.acquire()
     try:
         if not folder.exists():
-            leather = data.make("synthetic/leather", data_root)
+            leather = sets.make("synthetic/leather", data_root)
             rng = np.random.default_rng(seed)
             with atomic_folder(folder) as temporary:
                 _take(leather, temporary, normal, per_defect, rng)

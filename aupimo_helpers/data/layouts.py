@@ -3,10 +3,10 @@
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from aupimo_helpers.errors import InputError, MissingError
-from aupimo_helpers.own_data.annotations import read_labelme
-from aupimo_helpers.own_data.csv_list import csv_of, csvs_in, read_csv
-from aupimo_helpers.own_data.pictures import (
+from aupimo_helpers.data.csv_list import csv_of, csvs_in, read_csv
+from aupimo_helpers.data.images import FOREIGN_SUFFIXES
+from aupimo_helpers.data.labelme import read_labelme
+from aupimo_helpers.data.pictures import (
     ABNORMAL_NAMES,
     MASK_NAMES,
     NORMAL_NAMES,
@@ -20,7 +20,7 @@ from aupimo_helpers.own_data.pictures import (
     sub_folders,
     visible,
 )
-from aupimo_helpers.own_data.pixels import FOREIGN_SUFFIXES
+from aupimo_helpers.errors import InputError, MissingError
 
 LAYOUTS = ("auto", "mvtec", "folders", "csv", "labelme")
 

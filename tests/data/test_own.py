@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from aupimo_helpers.data.images import read_mask, read_picture
+from aupimo_helpers.data.labelme import draw_mask, read_labelme
+from aupimo_helpers.data.own import import_folder, locate
+from aupimo_helpers.data.record import RECORD, read_record
 from aupimo_helpers.errors import InputError, MissingError, WriteError
-from aupimo_helpers.own_data import RECORD, import_folder, locate, read_record
-from aupimo_helpers.own_data.annotations import draw_mask, read_labelme
-from aupimo_helpers.own_data.pixels import read_mask, read_picture
 
 RNG = np.random.default_rng(0)
 
@@ -735,8 +736,8 @@ def test_locate_imports_what_anomalib_would_misread(mvtec, tmp_path, extra):
 
 
 def test_the_demo_folder_is_a_phone_folder_whose_polygons_follow_the_masks(tmp_path, monkeypatch):
-    from aupimo_helpers import data
-    from aupimo_helpers.own_data.demo import SIZES, make_demo_folder
+    from aupimo_helpers.data import sets
+    from aupimo_helpers.data.demo import SIZES, make_demo_folder
 
     leather = tmp_path / "leather"
     rng = np.random.default_rng(0)
@@ -753,7 +754,7 @@ def test_the_demo_folder_is_a_phone_folder_whose_polygons_follow_the_masks(tmp_p
             Image.fromarray((disc * 255).astype(np.uint8)).save(
                 leather / f"ground_truth/{defect}/{number:03}_mask.png"
             )
-    monkeypatch.setattr(data, "make", lambda *_: leather)
+    monkeypatch.setattr(sets, "make", lambda *_: leather)
 
     pictures = make_demo_folder(tmp_path / "phone", tmp_path, normal=14, per_defect=3)
     assert len(list((pictures / "good").glob("*.jpg"))) == 14

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from aupimo_helpers.data_check import Problem, check
+from aupimo_helpers.data.problems import Problem, check
 from aupimo_helpers.errors import InputError, MissingError
 
 SIZE = 64

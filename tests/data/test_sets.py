@@ -17,8 +17,7 @@ import pytest
 from PIL import Image
 
 from aupimo_helpers import data
-from aupimo_helpers.data import DEFECT_TYPES
-from aupimo_helpers.data_check import check
+from aupimo_helpers.data import DEFECT_TYPES, check, sets
 from aupimo_helpers.errors import InputError, MissingError, WriteError
 from aupimo_helpers.synthesis import dataset as writer
 
@@ -126,7 +125,7 @@ def test_the_data_check_finds_nothing_wrong(dataset, leather_root):
 # --- the same pixels from the same seed
 
 
-@pytest.mark.parametrize("dataset", data.EMBEDDED)
+@pytest.mark.parametrize("dataset", sets.EMBEDDED)
 @pytest.mark.usefixtures("small")
 def test_pixels_depend_on_the_seed_alone(dataset, tmp_path):
     made = []
@@ -355,7 +354,7 @@ def test_a_killed_run_is_not_taken_for_whole_and_leaves_no_debris(tmp_path):
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no limit on the size of files")
 def test_a_real_limit_on_file_sizes_leaves_nothing(tmp_path):
     limited = (
-        "import resource, signal, sys; from aupimo_helpers.cli import main\n"
+        "import resource, signal, sys; from aupimo_helpers.commands import main\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))\n"
         "sys.exit(main(['data', 'make', 'photos/gravel', '--data-root', sys.argv[1]]))"

@@ -13,12 +13,12 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from aupimo_helpers.course_html import Row, index_page, notebook_page
+from aupimo_helpers.course.notebook import Execution, execute, parameter_names, read
+from aupimo_helpers.course.pages import Row, index_page, notebook_page
+from aupimo_helpers.course.refresh import heading
 from aupimo_helpers.errors import InputError
 from aupimo_helpers.files import atomic_file
-from aupimo_helpers.notebook_refresh import heading
-from aupimo_helpers.notebook_runner import Execution, execute, parameter_names, read
-from aupimo_helpers.versions import versions
+from aupimo_helpers.session import versions
 
 OnCell = Callable[[int, int], None]
 

@@ -27,12 +27,10 @@ from filelock import FileLock
 
 from aupimo_helpers.errors import InputError, MissingError, WriteError
 from aupimo_helpers.files import atomic_folder, explain_write_errors
-from aupimo_helpers.synthesis.defects import DEFECT_TYPES
 
 if TYPE_CHECKING:
     from anomalib.data import MVTecAD
 
-__all__ = ["DEFECT_TYPES", "MVTEC_CATEGORIES", "available", "datamodule", "defects", "folder", "make"]
 
 EMBEDDED = ("photos/brick", "photos/grass", "photos/gravel", "synthetic/leather")
 
@@ -137,7 +135,7 @@ def make(
             for debris in path.parent.glob(f".{category}.*.tmp"):  # of a run that was killed
                 shutil.rmtree(debris, ignore_errors=True)
             if source == "mvtec":
-                from aupimo_helpers.mvtec import fetch
+                from aupimo_helpers.data.mvtec import fetch
 
                 fetch(category, path.parent, from_folder=from_folder)
             else:
