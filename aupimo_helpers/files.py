@@ -1,10 +1,11 @@
 """Files and folders that are written whole or not at all."""
 
 import errno
+import glob
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -116,3 +117,40 @@ def atomic_folder(path: str | Path) -> Iterator[Path]:
             temporary.rename(path)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
+
+
+def build_once(path: Path, build: Callable[[Path], None], accept: Callable[[Path], None] | None = None) -> Path:
+    """Make a folder whole or not at all, and once, however many processes ask for it at the same time.
+
+    Args:
+        path: The folder. If it is there, it is handed to ``accept`` and left as it is.
+        build: Fills the empty folder that it is given, which then takes the place of ``path``.
+        accept: Raises an error if a folder that is there already is not the one that is wanted.
+
+    Returns:
+        ``path``.
+
+    Raises:
+        WriteError: If the folder cannot be written.
+    """
+    from filelock import FileLock
+
+    blocked = next((part for part in (path, *path.parents) if part.is_file()), None)
+    if blocked is not None:
+        raise WriteError(
+            f"Cannot write {path}: {blocked} is a file, not a folder. Move it away or choose another path."
+        )
+    if not path.is_dir():
+        with explain_write_errors(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            # Beside the folder, never in it: the folder appears by one rename.
+            with FileLock(path.parent / f".{path.name}.lock"):
+                if not path.is_dir():  # else another process made it while this one waited
+                    for debris in path.parent.glob(f".{glob.escape(path.name)}.????????.tmp"):  # of a killed run
+                        shutil.rmtree(debris, ignore_errors=True)
+                    with atomic_folder(path) as temporary:
+                        build(temporary)
+                    return path
+    if accept is not None:
+        accept(path)
+    return path
