@@ -1,4 +1,4 @@
-"""Images, masks and anomaly maps: reading them, and laying them out in figures.
+"""Images, masks and anomaly maps, laid out in figures.
 
 The functions for one image take the axes as their first argument and return them; the functions for several images
 make a figure and return it. Masks are drawn as outlines, so that the pixels under them stay visible.
@@ -6,7 +6,6 @@ make a figure and return it. Masks are drawn as outlines, so that the pixels und
 
 import io
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -15,80 +14,14 @@ from matplotlib.axes import Axes
 from matplotlib.colorbar import Colorbar
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
-from PIL import Image, UnidentifiedImageError
 
-from aupimo_helpers.errors import InputError, MissingError
+from aupimo_helpers.data.images import load_image as load_image
+from aupimo_helpers.data.images import load_mask as load_mask
+from aupimo_helpers.errors import InputError
 from aupimo_helpers.plots.style import HEATMAP, MASK_COLOR
 
 # Photographs are shown smaller than they are: without a smoothing filter, texture turns into noise.
 _SMOOTH = "antialiased"
-
-
-def load_image(path: str | Path, size: tuple[int, int] | None = None) -> np.ndarray:
-    """Read an image file as RGB.
-
-    Args:
-        path: An image file; grey and palette images are turned into RGB.
-        size: ``(height, width)`` in pixels to resize to (bilinear); ``None`` keeps the file's size.
-
-    Returns:
-        uint8 array of shape (H, W, 3).
-
-    Raises:
-        MissingError: If there is no such file.
-        InputError: If the file cannot be read as an image.
-
-    Example:
-        >>> import tempfile
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     Image.new("L", (40, 30), 128).save(Path(folder, "grey.png"))
-        ...     load_image(Path(folder, "grey.png"), size=(15, 20)).shape
-        (15, 20, 3)
-    """
-    image = _open(path).convert("RGB")
-    if size is not None:
-        image = image.resize((size[1], size[0]), Image.Resampling.BILINEAR)
-    return np.asarray(image)
-
-
-def load_mask(path: str | Path, size: tuple[int, int] | None = None) -> np.ndarray:
-    """Read a mask file: every pixel that is not zero belongs to the defect.
-
-    Args:
-        path: An image file with one defect's mask.
-        size: ``(height, width)`` in pixels to resize to (nearest neighbour); ``None`` keeps the file's size.
-
-    Returns:
-        bool array of shape (H, W).
-
-    Raises:
-        MissingError: If there is no such file.
-        InputError: If the file cannot be read as an image.
-
-    Example:
-        >>> import tempfile
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     Image.new("L", (4, 3), 255).save(Path(folder, "000_mask.png"))
-        ...     load_mask(Path(folder, "000_mask.png")).shape
-        (3, 4)
-    """
-    mask = _open(path).convert("L")
-    if size is not None:
-        mask = mask.resize((size[1], size[0]), Image.Resampling.NEAREST)
-    return np.asarray(mask) > 0
-
-
-def _open(path: str | Path) -> Image.Image:
-    try:
-        image = Image.open(path)
-        image.load()
-    except FileNotFoundError as error:
-        msg = f"There is no image {path}: check the path."
-        raise MissingError(msg) from error
-    except (UnidentifiedImageError, OSError) as error:
-        msg = f"Cannot read {path} as an image: replace the file or remove it."
-        raise InputError(msg) from error
-    return image
 
 
 def draw_outline(ax: Axes, mask: ArrayLike, *, color: str = MASK_COLOR, linewidth: float = 1.2) -> Axes:
