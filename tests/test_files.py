@@ -1,5 +1,7 @@
 import errno
+import multiprocessing
 import os
+import time
 
 import pytest
 
@@ -64,51 +66,59 @@ def test_other_os_errors_keep_their_traceback(tmp_path):
         raise OSError(errno.EIO, "weird")
 
 
-def test_a_folder_is_built_once_and_then_accepted(tmp_path):
-    seen = []
-
-    def build(folder):
-        seen.append("built")
-        (folder / "a.txt").write_text("whole")
-
-    for _ in range(2):
-        path = build_once(tmp_path / "deep" / "set", build, accept=lambda folder: seen.append(folder.name))
-    assert seen == ["built", "set"]
-    assert (path / "a.txt").read_text() == "whole"
-    assert {entry.name for entry in path.parent.iterdir()} == {"set", ".set.lock"}
+def fill(folder):
+    (folder / "half.png").write_bytes(b"half")
+    time.sleep(0.5)
+    with (folder.parent / "log").open("a") as log:
+        log.write("built\n")
+    (folder / "half.png").rename(folder / "whole.png")
 
 
-def test_a_build_that_fails_leaves_nothing_and_can_be_repeated(tmp_path):
+def test_processes_that_ask_at_once_build_a_folder_once(tmp_path):
+    context = multiprocessing.get_context("fork")
+    processes = [context.Process(target=build_once, args=(tmp_path / "new" / "set", fill)) for _ in range(3)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(60)
+    assert [process.exitcode for process in processes] == [0, 0, 0]
+    assert (tmp_path / "new" / "log").read_text() == "built\n"
+    assert [path.name for path in (tmp_path / "new" / "set").iterdir()] == ["whole.png"]
+
+
+def test_a_build_that_fails_leaves_nothing_and_can_be_tried_again(tmp_path):
     def fail(folder):
-        (folder / "half.txt").write_text("half")
+        (folder / "half.png").write_bytes(b"half")
         raise RuntimeError
 
     with pytest.raises(RuntimeError):
         build_once(tmp_path / "set", fail)
-    assert [entry.name for entry in tmp_path.iterdir()] == [".set.lock"]
-    assert build_once(tmp_path / "set", lambda _: None).is_dir()
+    assert [path for path in tmp_path.iterdir() if path.suffix != ".lock"] == []
+    assert build_once(tmp_path / "set", fill) == tmp_path / "set"
 
 
-def test_a_folder_that_is_not_accepted_stays_as_it_is(tmp_path):
-    def refuse(_):
-        raise ValueError("other content")
+def test_the_debris_of_a_killed_run_goes_and_that_of_others_stays(tmp_path):
+    names = (".a[1].abcdefgh.tmp", ".a[1].b.abcdefgh.tmp", ".a1.abcdefgh.tmp")
+    for name in names:
+        (tmp_path / name).mkdir()
+    build_once(tmp_path / "a[1]", fill)
+    assert [(tmp_path / name).exists() for name in names] == [False, True, True]
+
+
+def test_a_folder_that_is_there_is_accepted_or_refused_and_never_built(tmp_path):
+    def refuse(path):
+        raise ValueError(f"{path} is another one")
 
     (tmp_path / "set").mkdir()
-    with pytest.raises(ValueError, match="other content"):
-        build_once(tmp_path / "set", lambda _: pytest.fail("built"), accept=refuse)
-    assert [entry.name for entry in tmp_path.iterdir()] == ["set"]
+    assert build_once(tmp_path / "set", refuse) == tmp_path / "set"
+    with pytest.raises(ValueError, match="set is another one"):
+        build_once(tmp_path / "set", fill, accept=refuse)
+    assert [path.name for path in tmp_path.iterdir()] == ["set"]
 
 
-def test_what_a_killed_build_left_is_cleared_away(tmp_path):
-    for name in (".set[1].a1b2c3d4.tmp", ".set1.a1b2c3d4.tmp"):  # the second is another folder's
-        (tmp_path / name).mkdir()
-    build_once(tmp_path / "set[1]", lambda _: None)
-    assert {entry.name for entry in tmp_path.iterdir()} == {"set[1]", ".set[1].lock", ".set1.a1b2c3d4.tmp"}
-
-
-@pytest.mark.parametrize("blocked", ["a", "a/b"])
-def test_a_file_in_the_way_of_a_folder_is_named(tmp_path, blocked):
-    (tmp_path / blocked).parent.mkdir(exist_ok=True)
-    (tmp_path / blocked).write_text("a file")
-    with pytest.raises(WriteError, match=rf"Cannot write .*a/b: .*{blocked} is a file, not a folder"):
-        build_once(tmp_path / "a" / "b", lambda _: None)
+@pytest.mark.parametrize("name", ["set", "sets/own/set"])
+def test_a_file_where_the_folder_must_be_is_named(tmp_path, name):
+    blocked = tmp_path / name.split("/")[0]
+    blocked.write_text("")
+    with pytest.raises(WriteError, match=rf"{blocked} is a file, not a folder"):
+        build_once(tmp_path / name, fill)
