@@ -17,11 +17,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from filelock import FileLock
 from tqdm import tqdm
 
-from aupimo_helpers.errors import DownloadError, MissingError, WriteError
-from aupimo_helpers.files import build_once, explain_write_errors
+from aupimo_helpers.errors import DownloadError, MissingError
+from aupimo_helpers.files import build_once, explain_write_errors, locked
 
 HOME_PAGE = "https://www.mvtec.com/company/research/datasets/mvtec-ad"
 
@@ -35,14 +34,9 @@ def fetch(category: str, folder: Path, *, from_folder: str | Path | None = None)
         source = _category_in(Path(from_folder), category)
         build_once(folder / category, lambda temporary: _copy(source, temporary))
         return
-    blocked = next((part for part in (folder, *folder.parents) if part.is_file()), None)
-    if blocked is not None:
-        raise WriteError(f"Cannot write {folder}: {blocked} is a file, not a folder. Move it away.")
-    with explain_write_errors(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(folder / ".mvtec.lock"):
-            if not (folder / category).is_dir():  # else another process fetched it while this one waited
-                _download(category, folder)
+    with locked(folder / "mvtec"):  # of all categories: the archive holds them all
+        if not (folder / category).is_dir():  # else another process fetched it while this one waited
+            _download(category, folder)
 
 
 def _category_in(source: Path, category: str) -> Path:
@@ -78,27 +72,30 @@ def _download(category: str, folder: Path) -> None:
     )
     for debris in folder.glob(".mvtec.*.tmp"):  # of a download that was killed
         shutil.rmtree(debris, ignore_errors=True)
-    temporary = Path(tempfile.mkdtemp(prefix=".mvtec.", suffix=".tmp", dir=folder))
-    try:
-        with _patience(TIMEOUT):
-            download_and_extract(temporary, mvtecad.DOWNLOAD_INFO)
-        found = {path.name: path for path in temporary.iterdir() if (path / "train" / "good").is_dir()}
-        if category not in found:
-            raise DownloadError(f"The archive {mvtecad.DOWNLOAD_INFO.url} holds no category {category}. {by_hand}")
-        for name, path in sorted(found.items()):
-            if not (folder / name).exists():
-                path.rename(folder / name)
-    except (urllib.error.URLError, http.client.HTTPException, ConnectionError, TimeoutError) as error:
-        reason = _short(getattr(error, "reason", None) or error)
-        raise DownloadError(
-            f"MVTec AD could not be downloaded from {mvtecad.DOWNLOAD_INFO.url} ({reason}). {by_hand}"
-        ) from error
-    except (ValueError, tarfile.TarError, zipfile.BadZipFile, lzma.LZMAError, zlib.error, EOFError) as error:
-        raise DownloadError(
-            f"What {mvtecad.DOWNLOAD_INFO.url} sent is not MVTec AD's archive ({_short(error)}). {by_hand}"
-        ) from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+    with explain_write_errors(folder):
+        temporary = Path(tempfile.mkdtemp(prefix=".mvtec.", suffix=".tmp", dir=folder))
+        try:
+            with _patience(TIMEOUT):
+                download_and_extract(temporary, mvtecad.DOWNLOAD_INFO)
+            found = {path.name: path for path in temporary.iterdir() if (path / "train" / "good").is_dir()}
+            if category not in found:
+                raise DownloadError(
+                    f"The archive {mvtecad.DOWNLOAD_INFO.url} holds no category {category}. {by_hand}"
+                )
+            for name, path in sorted(found.items()):
+                if not (folder / name).exists():
+                    path.rename(folder / name)
+        except (urllib.error.URLError, http.client.HTTPException, ConnectionError, TimeoutError) as error:
+            reason = _short(getattr(error, "reason", None) or error)
+            raise DownloadError(
+                f"MVTec AD could not be downloaded from {mvtecad.DOWNLOAD_INFO.url} ({reason}). {by_hand}"
+            ) from error
+        except (ValueError, tarfile.TarError, zipfile.BadZipFile, lzma.LZMAError, zlib.error, EOFError) as error:
+            raise DownloadError(
+                f"What {mvtecad.DOWNLOAD_INFO.url} sent is not MVTec AD's archive ({_short(error)}). {by_hand}"
+            ) from error
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
 
 
 @contextmanager

@@ -1,10 +1,14 @@
 """The reader of images and masks, and the rule that import, check, score and plots share."""
 
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 from PIL import Image
 
-from aupimo_helpers.data.images import read_mask, read_picture
+from aupimo_helpers.data.images import pair_masks, read_mask, read_picture
 from aupimo_helpers.errors import InputError
 
 
@@ -70,3 +74,43 @@ def test_red_on_black_is_a_mask(tmp_path):
     pixels[1, 1] = (255, 0, 0)
     Image.fromarray(pixels).save(tmp_path / "m.png")
     np.testing.assert_array_equal(read_mask(tmp_path / "m.png"), [[False, False], [False, True]])
+
+
+def test_the_reader_is_light_to_import():
+    code = (
+        "import sys; import aupimo_helpers.data.images\n"
+        "heavy = {'torch', 'anomalib', 'pandas', 'scipy', 'skimage', 'matplotlib', 'tifffile', 'filelock'}\n"
+        "print(sorted(heavy & set(sys.modules)))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+def files(*names):
+    return [(Path(name).with_suffix("").as_posix(), Path(name)) for name in names]
+
+
+def test_masks_are_paired_by_name():
+    found, left, problems = pair_masks(
+        files("cut/a.png", "cut/a1.jpg", "dent/a.png"),
+        files("dent/a.bmp", "cut/a1_mask.png", "cut/a_mask.png", "b.png"),
+    )
+    assert {image.as_posix(): mask.as_posix() for image, mask in found.items()} == {
+        "cut/a.png": "cut/a_mask.png",
+        "cut/a1.jpg": "cut/a1_mask.png",
+        "dent/a.png": "dent/a.bmp",
+    }
+    assert left == [Path("b.png")]
+    assert problems == []
+
+
+@pytest.mark.parametrize("masks", [("a.png", "a.bmp"), ("a.png", "a_mask.png"), ("a_mask.png", "a_mask.tif")])
+def test_two_masks_of_one_image_are_named(masks):
+    _, left, (problem,) = pair_masks(files("a.jpg"), files(*masks))
+    assert str(problem) == f"a.jpg has two masks, {masks[0]} and {masks[1]}. Keep one of them."
+    assert left == []
+
+
+def test_one_mask_of_two_images_is_named():
+    images = [("001", Path("cut/001.png")), ("001", Path("dent/001.png"))]
+    _, _, (problem,) = pair_masks(images, files("001.png"))
+    assert problem.what == "could be the mask of cut/001.png and of dent/001.png"

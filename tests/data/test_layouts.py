@@ -127,3 +127,29 @@ def test_defects_in_the_training_folder(draw, mvtec, tmp_path):
     draw.picture(mvtec / "train" / "dent" / "1.png")
     with pytest.raises(InputError, match=r"train/dent is not a folder of normal images"):
         import_folder(mvtec, data_root=tmp_path / "datasets")
+
+
+def test_one_flat_mask_for_two_kinds_is_refused(draw, folders, tmp_path):
+    for number, kind in ((10, "cut"), (11, "dent")):
+        (folders / "abnormal" / kind).mkdir()
+        (folders / "abnormal" / f"IMG_{number}.jpg").rename(folders / "abnormal" / kind / "001.jpg")
+        (folders / "masks" / f"IMG_{number}.png").unlink()
+    draw.mask(folders / "masks" / "001.png")
+    with pytest.raises(InputError, match=r"001\.png could be the mask of .*cut/001\.jpg and of .*dent/001\.jpg"):
+        import_folder(folders, "parts", tmp_path)
+
+
+def test_each_folder_may_number_its_images_anew(draw, folders, tmp_path):
+    """A mask is that of the image with the defect, not of the normal one with the same number."""
+    for number in range(2):
+        draw.picture(folders / "abnormal" / f"IMG_{number}.jpg")
+        draw.mask(folders / "masks" / f"IMG_{number}.png")
+    folder = import_folder(folders, "parts", tmp_path)
+    assert len(list((folder / "test" / "abnormal").iterdir())) == 4
+
+
+@pytest.mark.parametrize("place", ["ground_truth/cut/000.png", "ground_truth/000.png", "ground_truth/good/007.png"])
+def test_masks_that_nobody_asks_for_are_named(draw, mvtec, tmp_path, place):
+    draw.mask(mvtec / place, value=0)
+    with pytest.raises(InputError, match=rf"{place} belongs to no image"):
+        import_folder(mvtec, data_root=tmp_path / "datasets")

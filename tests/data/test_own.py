@@ -1,12 +1,14 @@
 """From a folder to a data set: what is used, how it is dealt, and that it appears whole or not at all."""
 
 import os
+import re
 import shutil
 
 import pytest
 from PIL import Image
 
 from aupimo_helpers.data.own import import_folder, locate
+from aupimo_helpers.data.pictures import Picture
 from aupimo_helpers.data.writing import RECORD, read_record
 from aupimo_helpers.errors import InputError, MissingError, WriteError
 
@@ -188,3 +190,28 @@ def test_locate_imports_what_anomalib_would_misread(draw, mvtec, tmp_path, extra
     assert locate(mvtec, data_root=tmp_path / "datasets")[0] == "own/screws"
     numbers = {path.stem for path in (tmp_path / "datasets/own/screws").rglob("*.png")}
     assert ("9" in numbers) == (extra == "train/good/9.jpg")
+
+
+def test_pictures_are_not_compared_with_each_other(folders, tmp_path, monkeypatch):
+    """Else the time of an import grows with the square of their number."""
+
+    def never(*_):
+        raise AssertionError
+
+    monkeypatch.setattr(Picture, "__eq__", never)
+    assert import_folder(folders, "parts", tmp_path, without_mask="skip").is_dir()
+
+
+def test_everything_that_is_wrong_is_named_at_once(draw, folders, tmp_path):
+    """From the layout, from opening the files, and from fitting masks to their images."""
+    draw.mask(folders / "masks" / "IMG_99.png")
+    draw.mask(folders / "masks" / "IMG_10.png", size=(24, 32))
+    (folders / "masks" / "IMG_11.png").unlink()
+    (folders / "normal" / "IMG_3.jpg").write_bytes(b"no image")
+    with pytest.raises(InputError) as caught:
+        import_folder(folders, "parts", tmp_path / "datasets")
+    lines = str(caught.value).splitlines()
+    assert lines[0] == "4 problems"
+    named = [re.search(r"IMG_\d+\.\w+", line)[0] for line in lines if line.startswith("  ")]
+    assert sorted(named) == ["IMG_10.png", "IMG_11.jpg", "IMG_3.jpg", "IMG_99.png"]
+    assert not (tmp_path / "datasets").exists()

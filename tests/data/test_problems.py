@@ -232,3 +232,28 @@ def test_several_problems_are_all_named(folder):
     (folder / "ground_truth" / "bent" / "001_mask.png").unlink()
     (folder / "train" / "good" / "000.png").write_bytes(b"")
     assert {problem.file.name for problem in run(folder)} == {"000.png", "001.png"}
+
+
+def test_masks_that_sorting_would_swap(folder):
+    """As anomalib pairs them: a.png comes before a1.png, and a_mask.png behind a1_mask.png."""
+    for number, name in enumerate(("a", "a1")):
+        for part in ("test/bent/{}.png", "ground_truth/bent/{}_mask.png"):
+            (folder / part.format(f"{number:03d}")).rename(folder / part.format(name))
+    problems = run(folder)
+    assert {problem.file.name for problem in problems} == {"a_mask.png", "a1_mask.png"}
+    assert "would be taken for the mask of" in problems[0].what
+    for path in folder.glob("ground_truth/*/*"):
+        path.rename(path.with_name(path.name.replace("_mask", "")))
+    assert run(folder) == []
+
+
+def test_images_that_anomalib_would_read_otherwise(folder):
+    exif = Image.Exif()
+    exif[0x0112] = 3
+    with Image.open(folder / "train" / "good" / "001.png") as image:
+        image.save(folder / "train" / "good" / "001.png", exif=exif)
+    Image.fromarray(np.full((SIZE, SIZE), 700, dtype=np.uint16)).save(folder / "test" / "good" / "001.png")
+    problems = run(folder)
+    assert {problem.file.name for problem in problems} == {"001.png"}
+    assert len(problems) == 2
+    assert all("anomalib reads it as it is stored" in problem.what for problem in problems)
