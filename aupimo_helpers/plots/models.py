@@ -123,7 +123,7 @@ def critical_difference(
 
     num_models = len(result.mean_ranks)
     ax = ax or plt.subplots(figsize=(8, 1.2 + 0.28 * num_models))[1]
-    scikit_posthocs.critical_difference_diagram(
+    drawn = scikit_posthocs.critical_difference_diagram(
         result.mean_ranks,
         result.p_values,
         alpha=alpha,
@@ -136,6 +136,8 @@ def critical_difference(
         color_palette=["black"] * num_models,
         text_h_margin=0.02,
     )
+    for (bar,) in drawn["crossbars"]:
+        bar.set_xdata(sorted(bar.get_xdata()))  # it ran through a set of names, in an order that processes differ in
     ax.set_xlabel("mean rank (1 is best)")
     ax.xaxis.set_label_position("top")
     ax.set_title(

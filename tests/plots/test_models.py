@@ -89,6 +89,13 @@ def test_critical_difference_names_every_model_with_its_rank():
         assert f"({rank:.2f})" in written
 
 
+def test_critical_difference_is_the_same_in_every_process():
+    """Sets of names have another order in each process; drawn in that order, a bar's pixels differ."""
+    scores = pd.DataFrame(np.random.default_rng(0).random((8, 9)), columns=list("ABCDEFGHI"))
+    (bar,) = [line for line in critical_difference(compare_many(scores)).lines if line.get_linewidth() == 4]
+    assert list(bar.get_xdata()) == sorted(compare_many(scores).mean_ranks)
+
+
 def test_matrix_is_ordered_and_holds_the_numbers_in_percent():
     ax = score_matrix(MEANS)
     assert [text.get_text() for text in ax.texts] == ["95", "90", "60", "50", "20", "10"]
