@@ -99,6 +99,7 @@ def load_or_build(name: str | Path, key: Mapping[str, Any], build: Callable[[], 
         description = {"key": key, "checksum": _checksum(key, extra, tensors), "extra": extra}
         with atomic_file(name.with_name(name.name + ".safetensors")) as temporary:
             save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, temporary)
+            temporary.chmod(0o644)  # safetensors lets nobody else read it, but a class shares its cache
         with atomic_file(name.with_name(name.name + ".json")) as temporary:
             temporary.write_text(json.dumps(description, indent=1), encoding="utf-8")
     return tensors, extra

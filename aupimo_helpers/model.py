@@ -10,9 +10,8 @@ ICPR workshops 2021, https://arxiv.org/abs/2011.08785.
 import hashlib
 import json
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
-from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +22,13 @@ from aupimo_helpers import cache, data
 from aupimo_helpers.data.paths import defect_types, relative_path
 from aupimo_helpers.errors import InputError
 from aupimo_helpers.session import quiet, versions
-from aupimo_helpers.weights import no_weights, require_weights
+from aupimo_helpers.weights import (
+    LITE0,
+    load_imagenet_weights,
+    make_pre_processor,
+    require_layers,
+    require_weights,
+)
 
 if TYPE_CHECKING:
     from anomalib.data import ImageBatch
@@ -31,7 +36,10 @@ if TYPE_CHECKING:
     from anomalib.models import Padim
 
 # Raised when what is kept, or how it is computed here, changes.
-CACHE_FORMAT = 3
+CACHE_FORMAT = 4
+
+# The layers and the number of features that the course reads from a backbone, unless it is told others.
+CHOSEN = {"tf_efficientnet_lite0": (("blocks.2",), 40), "resnet18": (("layer1",), 64)}
 
 
 @dataclass(frozen=True)
@@ -40,29 +48,46 @@ class PadimSettings:
 
     Attributes:
         backbone: A timm model.
-        layers: Its layers whose features are used, the one of the highest resolution first.
-        n_features: How many of the layers' channels are kept, chosen at random.
-        pre_trained: ImageNet weights (downloaded) instead of random ones.
+        layers: Its layers whose features are used, the one of the highest resolution first. Left out (or None, or
+            empty): the course's choice for this backbone, ``blocks.2``, or ``layer1`` of ``resnet18``.
+        n_features: How many of the layers' channels are kept, chosen at random. Left out: 40, or 64 of ``resnet18``.
+        pre_trained: ImageNet weights instead of random ones. Those of the default backbone come with the course.
         seed: Of the random weights and the choice of channels.
         image_size: Height and width in pixels that images are resized to.
 
+    Raises:
+        InputError: If layers or features are left out for a backbone that the course has no choice for.
+
     Example:
-        >>> PadimSettings(layers=["layer1", "layer2"], seed=1)
-        PadimSettings(backbone='resnet18', layers=('layer1', 'layer2'), n_features=64, pre_trained=False, seed=1, ...)
+        >>> PadimSettings("resnet18", pre_trained=False, seed=1)
+        PadimSettings(backbone='resnet18', layers=('layer1',), n_features=64, pre_trained=False, seed=1, ...)
     """
 
-    backbone: str = "resnet18"
-    layers: tuple[str, ...] = ("layer1",)
-    n_features: int = 64
-    pre_trained: bool = False
+    backbone: str = LITE0
+    layers: tuple[str, ...] = ()
+    n_features: int = 0
+    pre_trained: bool = True
     seed: int = 0
     image_size: tuple[int, int] = (256, 256)
 
     def __post_init__(self) -> None:
-        # papermill and JSON turn tuples into lists
-        object.__setattr__(self, "layers", tuple(self.layers))
+        layers, n_features = self.layers, self.n_features
+        if not layers or not n_features:
+            if self.backbone not in CHOSEN:
+                raise InputError(
+                    f"The course has no layers of its own for the backbone {self.backbone}: set LAYERS and "
+                    f"N_FEATURES, or take one of {', '.join(CHOSEN)}."
+                )
+            layers, n_features = layers or CHOSEN[self.backbone][0], n_features or CHOSEN[self.backbone][1]
+        # papermill and JSON turn tuples into lists; a parameter on the command line is one string
+        layers = tuple(layers.split(",") if isinstance(layers, str) else layers)
         height, width = self.image_size
-        object.__setattr__(self, "image_size", (int(height), int(width)))
+        for name, value in (
+            ("layers", layers),
+            ("n_features", n_features),
+            ("image_size", (int(height), int(width))),
+        ):
+            object.__setattr__(self, name, value)
 
 
 @dataclass(frozen=True)
@@ -145,32 +170,35 @@ class Predictions:
 
 
 def make_padim(settings: PadimSettings = PadimSettings(), **padim_arguments: Any) -> "Padim":  # noqa: ANN401
-    """Make an untrained PaDiM for raw scores, the same one for the same settings; sets the seeds first."""
+    """Set the seeds and make a PaDiM for raw scores, not fitted yet; the same one for the same settings."""
     quiet()
-    if settings.pre_trained:
-        require_weights(settings.backbone)
+    _check(settings)
     from anomalib.models import Padim
     from lightning.pytorch import seed_everything
 
     arguments: dict[str, Any] = {
-        "pre_processor": Padim.configure_pre_processor(image_size=settings.image_size),
+        "pre_processor": make_pre_processor(settings.backbone, settings.image_size),
         "post_processor": False,
         "evaluator": False,
         "visualizer": False,
     }
     seed_everything(settings.seed, verbose=False)
-    try:
-        return Padim(
-            backbone=settings.backbone,
-            layers=list(settings.layers),
-            n_features=settings.n_features,
-            pre_trained=settings.pre_trained,
-            **(arguments | padim_arguments),
-        )
-    except OSError as error:  # the hub's errors are OSErrors; without weights to download there is no file involved
-        if settings.pre_trained:
-            raise no_weights(settings.backbone, error) from error
-        raise
+    model = Padim(
+        backbone=settings.backbone,
+        layers=list(settings.layers),
+        n_features=settings.n_features,
+        pre_trained=False,
+        **(arguments | padim_arguments),
+    )
+    if settings.pre_trained:
+        load_imagenet_weights(model)
+    return model
+
+
+def _check(settings: PadimSettings) -> None:
+    require_layers(settings.backbone, settings.layers, settings.n_features)
+    if settings.pre_trained:
+        require_weights(settings.backbone)
 
 
 def make_engine(
@@ -181,7 +209,8 @@ def make_engine(
 ) -> "Engine":
     """Make an anomalib engine that trains and predicts without bars, summaries and checkpoint files.
 
-    PaDiM is not trained by gradient steps, so there is nothing worth a checkpoint.
+    PaDiM is not trained by gradient steps, so there is nothing worth a checkpoint. Batches that it has predicted come
+    without their images (zeros that take no memory): those of 1,000 images would fill 800 MB.
 
     Args:
         results_dir: anomalib makes its versioned folders in ``results_dir/anomalib``.
@@ -196,10 +225,11 @@ def make_engine(
     quiet()
     from anomalib.callbacks import ModelCheckpoint
     from anomalib.engine import Engine
+    from lightning.pytorch.callbacks import LambdaCallback
 
     return Engine(
         # Given one that keeps nothing, anomalib does not add its own, which would write every fitted model to disk.
-        callbacks=[ModelCheckpoint(save_top_k=0)],
+        callbacks=[ModelCheckpoint(save_top_k=0), LambdaCallback(on_predict_batch_end=_drop_images)],
         default_root_dir=Path(results_dir) / "anomalib",
         accelerator=accelerator,
         devices=1,
@@ -207,6 +237,10 @@ def make_engine(
         enable_model_summary=False,
         **trainer_arguments,
     )
+
+
+def _drop_images(_trainer: Any, _model: Any, batch: Any, *_: Any) -> None:  # noqa: ANN401
+    batch.image = torch.zeros(1).expand(batch.image.shape)
 
 
 def _entry_name(results_dir: str | Path, dataset: str, settings: PadimSettings, kind: str) -> Path:
@@ -227,27 +261,44 @@ def _key(dataset: str, folder: Path, settings: PadimSettings) -> dict[str, Any]:
     }
 
 
-def _build_fitted(dataset: str, data_root: str | Path, settings: PadimSettings) -> cache.Entry:
+def _load_or_build(
+    kind: str,
+    build: Callable[[], cache.Entry],
+    dataset: str,
+    data_root: str | Path,
+    results_dir: str | Path,
+    settings: PadimSettings,
+) -> cache.Entry:
+    name = _entry_name(results_dir, dataset, settings, kind)
+    if not name.with_name(name.name + ".json").exists():
+        _check(settings)  # before data are made or downloaded for it
+    folder = data.make(dataset, data_root)
+    return cache.load_or_build(name, _key(dataset, folder, settings), build)
+
+
+def _fitted_entry(model: "Padim") -> cache.Entry:
+    return dict(model.model.state_dict()), {"inverse_stride": list(model.model.gaussian.inv_covariance.stride())}
+
+
+def _predicted_entry(predictions: Predictions) -> cache.Entry:
+    tensors = {"anomaly_maps": predictions.anomaly_maps, "masks": predictions.masks}
+    return tensors, {"image_paths": list(predictions.image_paths)}
+
+
+def _fit(dataset: str, data_root: str | Path, settings: PadimSettings) -> "Padim":
     model = make_padim(settings)
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as scratch:
         datamodule = data.datamodule(dataset, data_root, image_size=settings.image_size)
         # Validation is a pass over the test set, and tells a model without post-processor nothing.
         make_engine(scratch, limit_val_batches=0).fit(model=model, datamodule=datamodule)
-    return dict(model.model.state_dict()), {"inverse_stride": list(model.model.gaussian.inv_covariance.stride())}
+    return model
 
 
-def _build_predictions(
-    dataset: str, data_root: str | Path, results_dir: str | Path, settings: PadimSettings
-) -> cache.Entry:
-    model = fitted_padim(dataset, data_root, results_dir, settings)
+def _predict(model: "Padim", dataset: str, data_root: str | Path, settings: PadimSettings) -> Predictions:
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as scratch:
         datamodule = data.datamodule(dataset, data_root, image_size=settings.image_size)
         batches = make_engine(scratch).predict(model=model, datamodule=datamodule)
-    predictions = Predictions.from_batches(batches or [], data_root)
-    return (
-        {"anomaly_maps": predictions.anomaly_maps, "masks": predictions.masks},
-        {"image_paths": list(predictions.image_paths)},
-    )
+    return Predictions.from_batches(batches or [], data_root)
 
 
 def fitted_padim(
@@ -282,11 +333,8 @@ def fitted_padim(
             f"fitted_padim cannot take {', '.join(sorted(unknown))}: the fitted model depends on it, and the cache "
             "knows PadimSettings only. Use PadimSettings, or make_padim and an engine's fit."
         )
-    folder = data.make(dataset, data_root)
-    tensors, extra = cache.load_or_build(
-        _entry_name(results_dir, dataset, settings, "fitted"),
-        _key(dataset, folder, settings),
-        partial(_build_fitted, dataset, data_root, settings),
+    tensors, extra = _load_or_build(
+        "fitted", lambda: _fitted_entry(_fit(dataset, data_root, settings)), dataset, data_root, results_dir, settings
     )
     # All weights are in the cache, so that a model with ImageNet weights needs no hub either.
     model = make_padim(replace(settings, pre_trained=False), **padim_arguments)
@@ -297,6 +345,61 @@ def fitted_padim(
     model.model.gaussian.inv_covariance = torch.empty_strided(inverse.shape, extra["inverse_stride"]).copy_(inverse)
     model._is_fitted = torch.tensor([True])  # what anomalib sets after its own fit, so that it does not fit again
     return model
+
+
+def keep(
+    model: "Padim",
+    predictions: Predictions,
+    dataset: str,
+    data_root: str | Path = "../datasets",
+    results_dir: str | Path = "../results",
+    settings: PadimSettings = PadimSettings(),
+) -> None:
+    """Keep a PaDiM that you fitted, and its predictions, where `fitted_padim` and `predict` find them.
+
+    They are kept only if they are what these functions would have made: the model's weights, choice of channels and
+    pre-processor are compared, and the maps of the first test images. What is in the cache already stays there.
+
+    Args:
+        model: Fitted to the data set's training images.
+        predictions: Its raw anomaly maps of all test images.
+        dataset: And the next two: as in `predict`.
+        data_root: The folder of the data sets.
+        results_dir: The cache is ``results_dir/cache``.
+        settings: What the model was made from.
+
+    Raises:
+        InputError: If model or predictions are not those of these settings.
+
+    Example:
+        >>> keep(model, predictions, "synthetic/leather", "datasets", "results")  # doctest: +SKIP
+    """
+    made: Any = make_padim(settings)
+    given = model.model.state_dict()
+    fixed = {name: tensor for name, tensor in made.model.state_dict().items() if not name.startswith("gaussian.")}
+    if not (
+        repr(model.pre_processor) == repr(made.pre_processor)
+        and all(name in given and torch.equal(given[name], tensor) for name, tensor in fixed.items())
+        and given["gaussian.mean"].numel()
+    ):
+        raise InputError(
+            f"The model is not the one that {settings} makes, fitted: make it with the same seed, weights and "
+            "pre-processor, or give the settings that it was made from."
+        )
+    datamodule = data.datamodule(dataset, data_root, image_size=settings.image_size)
+    datamodule.setup()
+    paths = tuple(relative_path(path, data_root) for path in datamodule.test_data.samples["image_path"])
+    first = made.pre_processor.transform(next(iter(datamodule.test_dataloader())).image)
+    with torch.no_grad():
+        maps = model.eval().model(first).anomaly_map.squeeze(1)
+    if predictions.image_paths != paths or not maps.allclose(predictions.anomaly_maps[: len(maps)], rtol=1e-3):
+        raise InputError(
+            f"The predictions are not the raw maps of {dataset} that the model gives, in the order of its test set: "
+            "collect what the engine's predict returns, before a post-processor is added."
+        )
+    place = (dataset, data_root, results_dir, settings)
+    _load_or_build("fitted", lambda: _fitted_entry(model), *place)
+    _load_or_build("predictions", lambda: _predicted_entry(predictions), *place)
 
 
 def predict(
@@ -329,10 +432,10 @@ def predict(
         >>> predictions.anomaly_maps.shape  # doctest: +SKIP
         torch.Size([122, 256, 256])
     """
-    folder = data.make(dataset, data_root)
-    tensors, extra = cache.load_or_build(
-        _entry_name(results_dir, dataset, settings, "predictions"),
-        _key(dataset, folder, settings),
-        partial(_build_predictions, dataset, data_root, results_dir, settings),
-    )
+
+    def build() -> cache.Entry:
+        model = fitted_padim(dataset, data_root, results_dir, settings)
+        return _predicted_entry(_predict(model, dataset, data_root, settings))
+
+    tensors, extra = _load_or_build("predictions", build, dataset, data_root, results_dir, settings)
     return Predictions(tensors["anomaly_maps"], tensors["masks"], tuple(extra["image_paths"]))

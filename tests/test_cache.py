@@ -113,6 +113,11 @@ def test_no_flipped_bit_gives_anything_else(name, suffix):
         is_built_anew(name)
 
 
+def test_others_may_read_an_entry(name):
+    for suffix in (".json", ".safetensors"):
+        assert name.with_name(name.name + suffix).stat().st_mode & 0o444 == 0o444
+
+
 def test_tensors_that_changed_places_are_noticed(tmp_path):
     name = tmp_path / "entry"
     tensors = {"x": torch.zeros(3), "y": torch.ones(3)}

@@ -12,7 +12,15 @@ from PIL import Image
 
 from aupimo_helpers import data, model
 from aupimo_helpers.errors import InputError, MissingError
-from aupimo_helpers.model import PadimSettings, Predictions, fitted_padim, make_engine, make_padim, predict
+from aupimo_helpers.model import (
+    PadimSettings,
+    Predictions,
+    fitted_padim,
+    keep,
+    make_engine,
+    make_padim,
+    predict,
+)
 
 SETTINGS = PadimSettings(image_size=(64, 64))
 ROOT = Path(__file__).resolve().parents[1]
@@ -107,7 +115,7 @@ def test_a_fitted_model_from_the_cache_is_fitted(data_root, results, tmp_path, p
     def refuse(*_):
         raise AssertionError
 
-    monkeypatch.setattr(model, "_build_fitted", refuse)
+    monkeypatch.setattr(model, "_fit", refuse)
     padim = fitted_padim("own/tiles", data_root, results, SETTINGS)
     monkeypatch.setattr(type(padim), "fit", None)  # anomalib would call it on a model that says it is not fitted
     datamodule = data.datamodule("own/tiles", data_root, image_size=(64, 64))
@@ -138,7 +146,8 @@ def test_a_cached_prediction_needs_no_anomalib(data_root, results, predictions):
 def test_changed_data_are_predicted_anew(data_root, tmp_path, predictions, monkeypatch):
     copy = tmp_path / "datasets"
     built = []
-    monkeypatch.setattr(model, "_build_predictions", lambda *_: built.append(1) or as_entry(predictions))
+    monkeypatch.setattr(model, "fitted_padim", lambda *_: None)
+    monkeypatch.setattr(model, "_predict", lambda *_: built.append(1) or predictions)
     subprocess.run(["cp", "-r", data_root, copy], check=True)
     for _ in range(2):
         predict("own/tiles", copy, tmp_path / "results", SETTINGS)
@@ -152,17 +161,13 @@ def test_changed_data_are_predicted_anew(data_root, tmp_path, predictions, monke
 @pytest.mark.parametrize("package", ["torch", "torchvision", "anomalib", "timm"])
 def test_other_versions_predict_anew(data_root, tmp_path, predictions, monkeypatch, package):
     built = []
-    monkeypatch.setattr(model, "_build_predictions", lambda *_: built.append(1) or as_entry(predictions))
+    monkeypatch.setattr(model, "fitted_padim", lambda *_: None)
+    monkeypatch.setattr(model, "_predict", lambda *_: built.append(1) or predictions)
     predict("own/tiles", data_root, tmp_path, SETTINGS)
     real = model.versions
     monkeypatch.setattr(model, "versions", lambda packages: real(packages) | {package: "0.0.1"})
     predict("own/tiles", data_root, tmp_path, SETTINGS)
     assert len(built) == 2
-
-
-def as_entry(predictions):
-    tensors = {"anomaly_maps": predictions.anomaly_maps, "masks": predictions.masks}
-    return tensors, {"image_paths": list(predictions.image_paths)}
 
 
 def test_an_unknown_data_set_is_named(tmp_path):
@@ -171,10 +176,74 @@ def test_an_unknown_data_set_is_named(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.fixture(scope="module")
+def fitted(data_root, tmp_path_factory):
+    """A model and its predictions, made with anomalib's own calls."""
+    padim, engine = make_padim(SETTINGS), make_engine(tmp_path_factory.mktemp("engine"))
+    datamodule = data.datamodule("own/tiles", data_root, image_size=(64, 64))
+    engine.fit(model=padim, datamodule=datamodule)
+    return padim, Predictions.from_batches(engine.predict(model=padim, datamodule=datamodule), data_root)
+
+
+def test_a_model_that_is_kept_is_not_trained_again(data_root, tmp_path, predictions, fitted, monkeypatch):
+    def refuse(*_):
+        raise AssertionError
+
+    monkeypatch.setattr(model, "_fit", refuse)
+    monkeypatch.setattr(model, "_predict", refuse)
+    for _ in range(2):
+        keep(*fitted, "own/tiles", data_root, tmp_path, SETTINGS)
+    kept = fitted_padim("own/tiles", data_root, tmp_path, SETTINGS)
+    assert torch.equal(kept.model.gaussian.inv_covariance, fitted[0].model.gaussian.inv_covariance)
+    kept = predict("own/tiles", data_root, tmp_path, SETTINGS)
+    assert torch.equal(kept.anomaly_maps, predictions.anomaly_maps)
+    assert torch.equal(kept.masks, predictions.masks)
+    assert kept.image_paths == predictions.image_paths
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"seed": 1}, {"pre_trained": False}, {"image_size": (32, 32)}, {"layers": ("blocks.1",), "n_features": 20}],
+)
+def test_another_model_is_not_kept(data_root, tmp_path, fitted, change):
+    with pytest.raises(InputError, match="not the one that PadimSettings"):
+        keep(*fitted, "own/tiles", data_root, tmp_path, replace(SETTINGS, **change))
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_model_that_is_not_fitted_is_not_kept(data_root, tmp_path, fitted):
+    with pytest.raises(InputError, match=r"not the one that .* makes, fitted"):
+        keep(make_padim(SETTINGS), fitted[1], "own/tiles", data_root, tmp_path, SETTINGS)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda p: replace(p, anomaly_maps=(p.anomaly_maps / p.anomaly_maps.max()).clamp(0, 1)),
+        lambda p: replace(p, image_paths=p.image_paths[::-1]),
+        lambda p: Predictions(p.anomaly_maps[:-1], p.masks[:-1], p.image_paths[:-1]),
+    ],
+)
+def test_other_predictions_are_not_kept(data_root, tmp_path, fitted, change):
+    with pytest.raises(InputError, match="not the raw maps of own/tiles"):
+        keep(fitted[0], change(fitted[1]), "own/tiles", data_root, tmp_path, SETTINGS)
+    assert not list(tmp_path.iterdir())
+
+
+def test_predicted_batches_hold_no_images(data_root, tmp_path, fitted):
+    datamodule = data.datamodule("own/tiles", data_root, image_size=(64, 64))
+    for batch in make_engine(tmp_path).predict(model=fitted[0], datamodule=datamodule):
+        assert batch.image.shape == (len(batch), 3, 64, 64)
+        assert batch.image.untyped_storage().nbytes() == 4
+        assert batch.anomaly_map.max() > 1
+
+
 def test_batches_are_what_anomalibs_metrics_take(predictions):
     from anomalib.metrics import AUROC
 
     metric = AUROC(fields=["anomaly_map", "gt_mask"])
+    # Beyond [0, 1] torchmetrics takes scores for logits, and above 17 their sigmoids are all the same.
+    predictions = replace(predictions, anomaly_maps=predictions.anomaly_maps / predictions.anomaly_maps.max())
     batches = list(predictions.batches(batch_size=3))
     assert [len(batch) for batch in batches] == [3, 3, 1]
     for batch in batches:
@@ -254,5 +323,12 @@ def test_a_run_says_nothing_but_what_is_new(data_root, tmp_path):
     assert lines[1].endswith("a new line")
 
 
-def test_settings_from_lists_are_the_same_settings():
-    assert PadimSettings(layers=["layer1"], image_size=[64, 64]) == SETTINGS
+@pytest.mark.parametrize("settings", [{"layers": ["blocks.2"]}, {"layers": None}, {"layers": "blocks.2"}, {}])
+def test_settings_are_the_same_however_they_are_written(settings):
+    assert PadimSettings(**settings, n_features=40, image_size=[64, 64]) == SETTINGS
+
+
+def test_a_backbone_brings_its_layers():
+    assert PadimSettings("resnet18") == PadimSettings("resnet18", ("layer1",), 64)
+    assert PadimSettings("resnet18", ("layer2",)).n_features == 64
+    assert PadimSettings("wide_resnet50_2", "layer1,layer2", 100).layers == ("layer1", "layer2")
