@@ -41,8 +41,8 @@ class Results:
     """What a report tells of a test set.
 
     Attributes:
-        table: Score table with ``image_path``, ``defect``, ``aupimo``, ``mask_area`` and ``false_positives`` (pixels at
-            or above the threshold at the upper FPR bound, for normal images).
+        table: Score table with ``image_path``, ``defect``, ``aupimo``, ``mask_area`` and ``false_positives``
+            (pixels at or above the threshold at the upper FPR bound, for normal images).
         picture: Gives one image of the table by its path.
         fpr_bounds: L and U.
         threshold_bounds: Raw scores where the shared FPR is U and where it is L.
@@ -174,7 +174,10 @@ def _worst_text(scored: pd.DataFrame, worst: pd.DataFrame) -> str:
 def _normal_text(normal: pd.DataFrame, threshold: float, upper: float) -> str:
     pixels = normal["false_positives"]
     silent, total = int((pixels == 0).sum()), int(pixels.sum())
-    text = f"At the threshold {threshold:.6g} (shared FPR {upper:g}) {silent} of {len(normal)} normal images have no false positive pixel"
+    text = (
+        f"At the threshold {threshold:.6g} (shared FPR {upper:g}) {silent} of {len(normal)} normal images have no "
+        "false positive pixel"
+    )
     if total:
         text += f"; of the {total:,} such pixels {pixels.max() / total:.0%} lie in one image"
     return f"{text}."
@@ -195,7 +198,7 @@ def _card(results: Results, row: Any, what: str) -> dict[str, str]:  # noqa: ANN
     return {
         "source": _data_url(figure, "jpeg"),
         "caption": f"{row.image_path}: {what}",
-        "alt": f"{row.image_path} with its anomaly map, the outline of its mask and the contour of the threshold. {what}.",
+        "alt": f"{row.image_path}: anomaly map, outline of the mask and contour of the threshold. {what}.",
     }
 
 
