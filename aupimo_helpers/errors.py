@@ -5,6 +5,12 @@ exits with 1; any other exception is a defect of this package and keeps its trac
 built-in error that fits, so that code which knows nothing of this package can catch it.
 """
 
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+
 
 class AupimoError(Exception):
     """Base of every error that a user can cause and mend.
@@ -29,3 +35,65 @@ class WriteError(AupimoError, OSError):
 
 class DownloadError(AupimoError, ConnectionError):
     """A download failed: no network, a server's refusal, or other bytes than were promised."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that is wrong with a file or folder, and what to do; those with the same remedy are one kind.
+
+    Example:
+        >>> print(Problem(Path("test/cut/000.png"), "has no mask", "Draw one"))
+        test/cut/000.png has no mask. Draw one.
+    """
+
+    file: Path
+    what: str
+    remedy: str
+
+    def __str__(self) -> str:
+        return f"{self.file} {self.what}. {self.remedy}."
+
+
+class ProblemError(InputError):
+    """What is wrong with files: one sentence for one problem, a list in groups for several."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        self.problems = tuple(problems)
+        super().__init__(listed(problems))
+
+    @classmethod
+    def of(cls, file: Path, what: str, remedy: str) -> "ProblemError":
+        """The error of one problem."""
+        return cls([Problem(file, what, remedy)])
+
+
+@contextmanager
+def collecting(problems: list[Problem]) -> Iterator[None]:
+    """Add what an error says to a list that is reported when all has been looked at."""
+    try:
+        yield
+    except ProblemError as error:
+        problems += error.problems
+
+
+def listed(problems: Sequence[Problem], most: int = 20) -> str:
+    """Name the first problems, grouped by what to do, and count the others."""
+    if len(problems) == 1:
+        return str(problems[0])
+    groups: dict[str, list[Problem]] = {}
+    for problem in problems:
+        groups.setdefault(problem.remedy, []).append(problem)
+    lines = [f"{len(problems)} problems"]
+    for remedy, group in groups.items():
+        lines.append(f"{remedy} ({len(group)}):")
+        lines += [f"  {problem.file} {problem.what}" for problem in group[: max(most, 1)]]
+        if len(group) > max(most, 1):
+            lines.append(f"  and {len(group) - max(most, 1)} more")
+        most -= len(group)
+    return "\n".join(lines)
+
+
+def did_you_mean(name: str, known: Iterable[str], cutoff: float = 0.5) -> str:
+    """The nearest of the known names as a question to put behind a message; nothing if none is near."""
+    near = get_close_matches(name, list(known), n=1, cutoff=cutoff)
+    return f" Did you mean {near[0]}?" if near else ""

@@ -1,10 +1,11 @@
 """Files and folders that are written whole or not at all."""
 
 import errno
+import glob
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -24,20 +25,7 @@ _WHY = {
 
 @contextmanager
 def explain_write_errors(path: Path) -> Iterator[None]:
-    """Turn an ``OSError`` raised while writing ``path`` into one clear sentence.
-
-    Args:
-        path: The file or folder that is being written, named in the message.
-
-    Raises:
-        WriteError: If the block raised an ``OSError`` for a reason a user can mend (full disk, no permission ...).
-
-    Example:
-        >>> with explain_write_errors(Path("out.json")):
-        ...     raise OSError(errno.ENOSPC, "No space left on device")
-        Traceback (most recent call last):
-        aupimo_helpers.errors.WriteError: Cannot write out.json: the disk is full. Free some space and try again.
-    """
+    """Turn an ``OSError`` of the block that a user can mend (full disk, no permission) into a ``WriteError``."""
     try:
         yield
     except WriteError:
@@ -46,31 +34,12 @@ def explain_write_errors(path: Path) -> Iterator[None]:
         if error.errno not in _WHY:
             raise
         why, remedy = _WHY[error.errno]
-        msg = f"Cannot write {path}: {why}. {remedy[0].upper()}{remedy[1:]}."
-        raise WriteError(msg) from error
+        raise WriteError(f"Cannot write {path}: {why}. {remedy[0].upper()}{remedy[1:]}.") from error
 
 
 @contextmanager
 def atomic_file(path: str | Path) -> Iterator[Path]:
-    """Give a temporary path beside ``path`` that takes its place when the block ends without an error.
-
-    Args:
-        path: The file to write. Missing parent folders are made.
-
-    Yields:
-        A path in the same folder with the same suffix (so that libraries that look at the suffix write the right
-        format); it does not exist yet.
-
-    Raises:
-        WriteError: If the folder or the file cannot be written. The old file, if there was one, is untouched.
-
-    Example:
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     with atomic_file(Path(folder, "a.txt")) as temporary:
-        ...         _ = temporary.write_text("whole")
-        ...     Path(folder, "a.txt").read_text()
-        'whole'
-    """
+    """Give a temporary path beside ``path``, with its suffix, that takes its place when the block succeeds."""
     path = Path(path)
     with explain_write_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -84,29 +53,10 @@ def atomic_file(path: str | Path) -> Iterator[Path]:
 
 @contextmanager
 def atomic_folder(path: str | Path) -> Iterator[Path]:
-    """Give a temporary folder beside ``path`` that takes its place when the block ends without an error.
-
-    Args:
-        path: The folder to make. It must not exist yet; missing parent folders are made.
-
-    Yields:
-        An empty folder on the same file system.
-
-    Raises:
-        WriteError: If the folder cannot be written.
-        FileExistsError: If ``path`` exists already.
-
-    Example:
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     with atomic_folder(Path(folder, "set")) as temporary:
-        ...         _ = (temporary / "a.txt").write_text("whole")
-        ...     [p.name for p in Path(folder, "set").iterdir()]
-        ['a.txt']
-    """
+    """Give a temporary folder that becomes ``path``, which must not exist, when the block succeeds."""
     path = Path(path)
     if path.exists():
-        msg = f"{path} exists already"
-        raise FileExistsError(msg)
+        raise FileExistsError(f"{path} exists already")
     with explain_write_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent))
@@ -116,3 +66,41 @@ def atomic_folder(path: str | Path) -> Iterator[Path]:
             temporary.rename(path)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold the lock of ``path``, a file beside it, so that one process at a time builds what is there."""
+    from filelock import FileLock
+
+    with explain_write_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(path.with_name(f".{path.name}.lock"))
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def build_once(path: Path, build: Callable[[Path], None], accept: Callable[[Path], None] | None = None) -> Path:
+    """Make the folder ``path`` whole or not at all, and once, however many processes ask for it at the same time.
+
+    ``build`` fills the empty folder that it is given. A folder that is there already is left as it is; ``accept``
+    raises an error if it is not the wanted one.
+    """
+    if (blocked := next((part for part in (path, *path.parents) if part.is_file()), None)) is not None:
+        raise WriteError(
+            f"Cannot write {path}: {blocked} is a file, not a folder. Move it away or choose another path."
+        )
+    if not path.is_dir():
+        with locked(path):
+            if not path.is_dir():  # else another process made it while this one waited
+                for debris in path.parent.glob(f".{glob.escape(path.name)}.????????.tmp"):  # of a run that was killed
+                    shutil.rmtree(debris, ignore_errors=True)
+                with atomic_folder(path) as temporary:
+                    build(temporary)
+                return path
+    if accept is not None:
+        accept(path)
+    return path

@@ -9,11 +9,9 @@ ICPR workshops 2021, https://arxiv.org/abs/2011.08785.
 
 import hashlib
 import json
-import os
-import re
 import tempfile
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
@@ -22,9 +20,10 @@ import torch
 from torch import Tensor
 
 from aupimo_helpers import cache, data
-from aupimo_helpers.errors import DownloadError, InputError
-from aupimo_helpers.scores import defect_types
+from aupimo_helpers.data.paths import defect_types, relative_path
+from aupimo_helpers.errors import InputError
 from aupimo_helpers.session import quiet, versions
+from aupimo_helpers.weights import no_weights, require_weights
 
 if TYPE_CHECKING:
     from anomalib.data import ImageBatch
@@ -32,7 +31,7 @@ if TYPE_CHECKING:
     from anomalib.models import Padim
 
 # Raised when what is kept, or how it is computed here, changes.
-CACHE_FORMAT = 2
+CACHE_FORMAT = 3
 
 
 @dataclass(frozen=True)
@@ -73,8 +72,7 @@ class Predictions:
     Attributes:
         anomaly_maps: Scores, (N, H, W), float32, higher is more anomalous, in no particular unit.
         masks: True where a pixel is anomalous, (N, H, W), bool; all False for normal images.
-        image_paths: One per image, relative to the data root, with forward slashes
-            (``synthetic/leather/test/color/000.png``).
+        image_paths: One per image, relative to the data root: ``synthetic/leather/test/color/000.png``.
 
     Raises:
         InputError: If shapes, dtypes or the number of paths do not fit together.
@@ -93,14 +91,14 @@ class Predictions:
     def __post_init__(self) -> None:
         maps, masks, paths = self.anomaly_maps, self.masks, self.image_paths
         if maps.ndim != 3 or maps.shape != masks.shape or len(maps) != len(paths):
-            msg = (
+            raise InputError(
                 "Anomaly maps and masks must both be (N, H, W) with N paths, but maps are "
                 f"{tuple(maps.shape)}, masks are {tuple(masks.shape)} and there are {len(paths)} paths."
             )
-            raise InputError(msg)
         if maps.dtype != torch.float32 or masks.dtype != torch.bool:
-            msg = f"Anomaly maps must be float32 and masks bool, but they are {maps.dtype} and {masks.dtype}."
-            raise InputError(msg)
+            raise InputError(
+                f"Anomaly maps must be float32 and masks bool, but they are {maps.dtype} and {masks.dtype}."
+            )
 
     def __len__(self) -> int:
         return len(self.image_paths)
@@ -116,22 +114,7 @@ class Predictions:
         return self.masks.flatten(1).any(dim=1)
 
     def batches(self, batch_size: int = 32) -> "Iterator[ImageBatch]":
-        """Give the predictions as the batches that anomalib's metrics take.
-
-        Args:
-            batch_size: The number of images in all batches but the last.
-
-        Yields:
-            Batches with ``anomaly_map``, ``gt_mask``, ``image_path``, and the image-level ``gt_label`` and
-            ``pred_score`` (the map's maximum, as PaDiM defines it). anomalib insists on ``image``: it is a view of
-            one zero, which takes no memory.
-
-        Example:
-            >>> maps = torch.zeros(3, 8, 8)
-            >>> predictions = Predictions(maps, maps.bool(), ("a/b/test/good/0.png",) * 3)
-            >>> [len(batch) for batch in predictions.batches(batch_size=2)]
-            [2, 1]
-        """
+        """Give the predictions as the batches that anomalib's metrics take; their ``image`` takes no memory."""
         from anomalib.data import ImageBatch
 
         for start in range(0, len(self), batch_size):
@@ -143,119 +126,26 @@ class Predictions:
                 anomaly_map=maps,
                 gt_mask=masks,
                 gt_label=self.is_anomalous[part],
-                pred_score=maps.amax(dim=(1, 2)),
+                pred_score=maps.amax(dim=(1, 2)),  # as PaDiM defines it
                 image_path=list(self.image_paths[part]),
             )
 
     @classmethod
     def from_batches(cls, batches: Iterable[Any], data_root: str | Path) -> "Predictions":
-        """Collect what ``Engine.predict`` returned.
-
-        Args:
-            batches: Batches with ``anomaly_map``, ``gt_mask`` and ``image_path``.
-            data_root: The folder that the paths shall be relative to.
-
-        Returns:
-            The predictions, in the order of the batches, on the CPU.
-
-        Raises:
-            InputError: If there is no batch, or an image lies outside ``data_root``.
-
-        Example:
-            >>> maps = torch.zeros(3, 8, 8)
-            >>> predictions = Predictions(maps, maps.bool(), ("a/b/test/good/0.png",) * 3)
-            >>> len(Predictions.from_batches(predictions.batches(), data_root="."))
-            3
-        """
+        """Collect what ``Engine.predict`` returned, on the CPU, paths relative to ``data_root``."""
         batches = list(batches)
         if not batches:
-            msg = "There are no predictions to collect: the test set is empty."
-            raise InputError(msg)
+            raise InputError("There are no predictions to collect: the test set is empty.")
         paths: list[str] = [path for batch in batches for path in batch.image_path]
         return cls(
             anomaly_maps=torch.cat([batch.anomaly_map.detach().cpu().float() for batch in batches]),
             masks=torch.cat([batch.gt_mask.cpu().bool() for batch in batches]),
-            image_paths=tuple(_relative(path, data_root) for path in paths),
+            image_paths=tuple(relative_path(path, data_root) for path in paths),
         )
 
 
-def _relative(path: str | Path, data_root: str | Path) -> str:
-    # With and without links resolved: a category folder, or the root itself, may be a link to another disk.
-    for absolute in (os.path.abspath, os.path.realpath):
-        file, root = Path(absolute(path)), Path(absolute(data_root))
-        if file.is_relative_to(root):
-            return file.relative_to(root).as_posix()
-    if not Path(path).is_absolute():
-        return PurePosixPath(path).as_posix()
-    msg = f"The image {path} is not below the data root {data_root}: give the folder that the images lie in."
-    raise InputError(msg)
-
-
-def require_weights(backbone: str) -> None:
-    """Make sure that a backbone's ImageNet weights are on this machine or can be downloaded.
-
-    Asks the Hugging Face hub once, for 5 s at most; left to itself, huggingface_hub tries again for 45 s.
-
-    Args:
-        backbone: A timm model.
-
-    Raises:
-        DownloadError: If they are neither in the cache nor to be had; the message says what to do.
-
-    Example:
-        >>> require_weights("resnet18")  # doctest: +SKIP
-    """
-    import huggingface_hub as hub
-    from timm.models import get_pretrained_cfg
-
-    repository = getattr(get_pretrained_cfg(backbone), "hf_hub_id", None)
-    if not repository:
-        return  # an unknown backbone, or weights from elsewhere: timm has its own words for that
-    name = "model.safetensors"
-    if isinstance(hub.try_to_load_from_cache(repository, name), str):
-        return
-    try:
-        hub.get_hf_file_metadata(hub.hf_hub_url(repository, name), timeout=5)
-    except Exception as error:  # what its HTTP library raises differs between versions of huggingface_hub
-        raise _no_weights(backbone, error) from error
-
-
-def _no_weights(backbone: str, error: Exception) -> DownloadError:
-    from huggingface_hub import constants
-    from timm.models import get_pretrained_cfg
-
-    why = re.split(r"\.? *\n|\. ", str(error).strip() or type(error).__name__)[0]
-    folder = constants.HF_HUB_CACHE.replace(str(Path.home()), "~", 1)
-    repository = getattr(get_pretrained_cfg(backbone), "hf_hub_id", "")
-    return DownloadError(
-        f"The ImageNet weights of {backbone} could not be downloaded from {constants.ENDPOINT} ({why}): set "
-        f"PRE_TRAINED = False, which needs no network, or run `hf download {repository}` where there is one and copy "
-        f"what it put into ~/.cache/huggingface/hub to {folder} on this machine."
-    )
-
-
 def make_padim(settings: PadimSettings = PadimSettings(), **padim_arguments: Any) -> "Padim":  # noqa: ANN401
-    """Make an untrained PaDiM, the same one for the same settings.
-
-    Sets the seeds of Python, NumPy and PyTorch first, because the weights (where they are not downloaded) and the
-    choice of channels are drawn at random.
-
-    Args:
-        settings: Backbone, layers, features, seed and image size.
-        **padim_arguments: Further arguments of ``anomalib.models.Padim``. ``post_processor``, ``evaluator`` and
-            ``visualizer`` are False unless given: the course looks at raw scores.
-
-    Returns:
-        The model, on the CPU.
-
-    Raises:
-        DownloadError: If ImageNet weights are wanted and cannot be had.
-
-    Example:
-        >>> model = make_padim(PadimSettings(layers=("layer1", "layer2"), n_features=100))
-        >>> tuple(model.model.idx.shape)
-        (100,)
-    """
+    """Make an untrained PaDiM for raw scores, the same one for the same settings; sets the seeds first."""
     quiet()
     if settings.pre_trained:
         require_weights(settings.backbone)
@@ -279,7 +169,7 @@ def make_padim(settings: PadimSettings = PadimSettings(), **padim_arguments: Any
         )
     except OSError as error:  # the hub's errors are OSErrors; without weights to download there is no file involved
         if settings.pre_trained:
-            raise _no_weights(settings.backbone, error) from error
+            raise no_weights(settings.backbone, error) from error
         raise
 
 
@@ -291,15 +181,13 @@ def make_engine(
 ) -> "Engine":
     """Make an anomalib engine that trains and predicts without bars, summaries and checkpoint files.
 
+    PaDiM is not trained by gradient steps, so there is nothing worth a checkpoint.
+
     Args:
         results_dir: anomalib makes its versioned folders in ``results_dir/anomalib``.
         accelerator: Where to compute, as Lightning names it. The CPU is fast enough for the course's PaDiM and gives
             every reader the same maps; ``"auto"`` takes a GPU where there is one.
         **trainer_arguments: Further arguments of Lightning's ``Trainer``.
-
-    Returns:
-        The engine. PaDiM is not trained by gradient steps, so there is nothing worth a checkpoint: keep the fitted
-        model, or let ``fitted_padim`` keep its tensors.
 
     Example:
         >>> make_engine("results")
@@ -372,7 +260,7 @@ def fitted_padim(
     """Give a PaDiM that is fitted to a data set's training images, from the cache if it has been fitted before.
 
     Args:
-        dataset: ``SOURCE/CATEGORY``; made or downloaded if it is not there.
+        dataset: And the next three: as in `predict`.
         data_root: The folder of the data sets.
         results_dir: The cache is ``results_dir/cache``.
         settings: The model's settings.
@@ -383,23 +271,17 @@ def fitted_padim(
         The fitted model, on the CPU. Fitted anew or loaded, it gives the same maps.
 
     Raises:
-        MissingError: If the data set is not there and cannot be made.
-        DownloadError: If data or ImageNet weights must be downloaded and cannot be.
         InputError: If an argument is given that would need another fit.
-        WriteError: If the cache cannot be written.
+        AupimoError: As `predict`.
 
     Example:
         >>> model = fitted_padim("synthetic/leather", "datasets", "results")  # doctest: +SKIP
-        >>> bool(model._is_fitted)  # doctest: +SKIP
-        True
     """
-    unknown = set(padim_arguments) - {"post_processor", "evaluator", "visualizer"}
-    if unknown:
-        msg = (
+    if unknown := set(padim_arguments) - {"post_processor", "evaluator", "visualizer"}:
+        raise InputError(
             f"fitted_padim cannot take {', '.join(sorted(unknown))}: the fitted model depends on it, and the cache "
             "knows PadimSettings only. Use PadimSettings, or make_padim and an engine's fit."
         )
-        raise InputError(msg)
     folder = data.make(dataset, data_root)
     tensors, extra = cache.load_or_build(
         _entry_name(results_dir, dataset, settings, "fitted"),
@@ -407,7 +289,7 @@ def fitted_padim(
         partial(_build_fitted, dataset, data_root, settings),
     )
     # All weights are in the cache, so that a model with ImageNet weights needs no hub either.
-    model = make_padim(_without_download(settings), **padim_arguments)
+    model = make_padim(replace(settings, pre_trained=False), **padim_arguments)
     model.model.load_state_dict(tensors)
     # The inverse came out of the fit column by column, and is stored row by row. Products with it are rounded
     # differently in the two layouts; in its own, a loaded model gives the very maps of one that was fitted here.
@@ -415,10 +297,6 @@ def fitted_padim(
     model.model.gaussian.inv_covariance = torch.empty_strided(inverse.shape, extra["inverse_stride"]).copy_(inverse)
     model._is_fitted = torch.tensor([True])  # what anomalib sets after its own fit, so that it does not fit again
     return model
-
-
-def _without_download(settings: PadimSettings) -> PadimSettings:
-    return PadimSettings(**(asdict(settings) | {"pre_trained": False}))
 
 
 def predict(

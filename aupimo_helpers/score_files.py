@@ -6,26 +6,20 @@ images need hardly more memory than 100.
 """
 
 import itertools
-import struct
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from zipfile import BadZipFile
 
 import numpy as np
-from PIL import Image
 from tqdm import tqdm
 
-from aupimo_helpers.errors import InputError, MissingError
+from aupimo_helpers.data.images import IMAGE_SUFFIXES, MAP_SUFFIXES, pair_masks, read_map, read_mask
+from aupimo_helpers.errors import InputError, MissingError, ProblemError
 from aupimo_helpers.metrics import checks, exact
 from aupimo_helpers.metrics import memory as accumulate
 from aupimo_helpers.metrics.checks import Stack, UncertifiedError
 from aupimo_helpers.metrics.memory import Memory
 
-MAP_SUFFIXES = (".npy", ".npz", ".tif", ".tiff", ".png")
-MASK_SUFFIXES = (".png", ".bmp", ".gif", ".jpg", ".jpeg", ".tif", ".tiff", ".webp")
-_MASK_ENDING = "_mask"
-_UNREADABLE = (OSError, ValueError, EOFError, SyntaxError, KeyError, BadZipFile, struct.error)
 _JOINED_AT_ONCE = 64
 _SCORES_AT_MOST = 2**18
 
@@ -79,17 +73,10 @@ def _files(folder: Path, suffixes: Sequence[str], what: str) -> list[Path]:
     return found
 
 
-def _by_stem(folder: Path, paths: Iterable[Path], what: str, top: str) -> dict[str, Path]:
-    """Index files by their relative path without suffix, and without a first part that is only a layout's name."""
-    stems: dict[str, Path] = {}
-    for path in paths:
-        parts = path.relative_to(folder).with_suffix("").parts
-        stem = "/".join(parts[1:] if len(parts) > 1 and parts[0] == top else parts)
-        if stem in stems:
-            msg = f"Two {what} have the same name: {stems[stem]} and {path}; keep one of them."
-            raise InputError(msg)
-        stems[stem] = path
-    return stems
+def _named(folder: Path, paths: Iterable[Path], top: str) -> list[tuple[str, Path]]:
+    """Relative paths without suffix, and without a first part that is only a layout's name."""
+    parts = [(path.relative_to(folder).with_suffix("").parts, path) for path in paths]
+    return [("/".join(p[1:] if len(p) > 1 and p[0] == top else p), path) for p, path in parts]
 
 
 def pair_files(
@@ -123,152 +110,33 @@ def pair_files(
         ['cut/000.npy']
     """
     maps_folder, masks_folder = Path(maps_folder), Path(masks_folder)
-    maps = _by_stem(maps_folder, _files(maps_folder, MAP_SUFFIXES, "score maps"), "score maps", "test")
-    masks = _by_stem(masks_folder, _files(masks_folder, MASK_SUFFIXES, "masks"), "masks", "ground_truth")
-    pairs, used = [], set()
-    for stem, path in maps.items():
-        candidates = [name for name in (stem, stem + _MASK_ENDING) if name in masks]
-        if len(candidates) == 2:
-            msg = f"The score map {path} has two masks: {masks[candidates[0]]} and {masks[candidates[1]]}; keep one."
-            raise InputError(msg)
-        if not candidates and not missing_mask_is_normal:
-            msg = (
-                f"The score map {path} has no mask: expected {masks_folder / stem} or {stem.rpartition('/')[2]}"
-                f"{_MASK_ENDING} with an image's suffix; if images without a mask are the normal ones, say "
-                "`--missing-mask normal`."
-            )
-            raise MissingError(msg)
-        used.update(candidates)
-        pairs.append(
-            Pair(path.relative_to(maps_folder).as_posix(), path, masks[candidates[0]] if candidates else None)
+    maps = _named(maps_folder, _files(maps_folder, MAP_SUFFIXES, "score maps"), "test")
+    stems: dict[str, Path] = {}
+    for stem, path in maps:
+        if stems.setdefault(stem, path) is not path:
+            raise InputError(f"Two score maps have the same name: {stems[stem]} and {path}; keep one of them.")
+    masks = _named(masks_folder, _files(masks_folder, IMAGE_SUFFIXES, "masks"), "ground_truth")
+    found, extra, problems = pair_masks(maps, masks)
+    if problems:
+        raise ProblemError(problems)
+    missing = [stem for stem, path in maps if path not in found]
+    if missing and not missing_mask_is_normal:
+        stem = missing[0]
+        raise MissingError(
+            f"The score map {stems[stem]} has no mask: expected {masks_folder / stem} or "
+            f"{stem.rpartition('/')[2]}_mask with an image's suffix; if images without a mask are the normal ones, "
+            f"say `--missing-mask normal`."
         )
-    extra = [masks[stem] for stem in masks if stem not in used]
     if extra:
         others = f" (and {len(extra) - 1} more)" if len(extra) > 1 else ""
-        msg = f"The mask {extra[0]} has no score map{others}: expected one of the same name in {maps_folder}."
-        raise InputError(msg)
+        raise InputError(
+            f"The mask {extra[0]} has no score map{others}: expected one of the same name in {maps_folder}."
+        )
+    pairs = [Pair(path.relative_to(maps_folder).as_posix(), path, found.get(path)) for path in stems.values()]
     return sorted(pairs, key=lambda pair: pair.name)
 
 
 # ------------------------------------------------------------------------------------------- what is in them
-
-
-def _load(path: Path) -> np.ndarray:
-    suffix = path.suffix.lower()
-    if suffix == ".npy":
-        return np.load(path, allow_pickle=False)
-    if suffix == ".npz":
-        with np.load(path, allow_pickle=False) as arrays:
-            if len(arrays.files) != 1:
-                msg = f"it holds {len(arrays.files)} arrays ({', '.join(arrays.files) or 'none'}), expected one"
-                raise ValueError(msg)
-            return arrays[arrays.files[0]]
-    if suffix in (".tif", ".tiff"):
-        import tifffile
-
-        return tifffile.imread(path)
-    with Image.open(path) as image:
-        return np.asarray(image)
-
-
-def _read(path: Path, what: str, load: Callable[[Path], np.ndarray]) -> np.ndarray:
-    try:
-        return load(path)
-    except FileNotFoundError as error:
-        msg = f"The {what} {path} is no longer there."
-        raise MissingError(msg) from error
-    except _UNREADABLE as error:
-        reason = str(error).strip().split("\n")[0].rstrip(".") or type(error).__name__
-        msg = f"Cannot read the {what} {path}: {reason}."
-        raise InputError(msg) from error
-
-
-def read_map(path: str | Path) -> np.ndarray:
-    """Read a score map.
-
-    Args:
-        path: A .npy, .npz (with one array), .tif, .tiff (float or 16-bit integers) or .png (16 bit) file.
-
-    Returns:
-        Scores, shape (H, W): float16, float32 or float64 as stored; 16-bit integers become float32 and wider ones
-        float64, which hold them exactly.
-
-    Raises:
-        MissingError: If there is no such file.
-        InputError: If the file cannot be read, is not one channel, or has 8 bits per score.
-
-    Example:
-        >>> import tempfile
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     path = Path(folder, "000.npy")
-        ...     np.save(path, np.zeros((1, 2, 3), dtype=np.float16))
-        ...     read_map(path).shape
-        (2, 3)
-    """
-    path = Path(path)
-    scores = _read(path, "score map", _load)
-    if scores.ndim == 3 and 1 in (scores.shape[0], scores.shape[2]):
-        scores = scores.reshape([length for axis, length in enumerate(scores.shape) if axis == 1 or length != 1][:2])
-    if scores.ndim != 2:
-        msg = f"Expected the score map {path} to have one channel, shape (H, W), but it has shape {scores.shape}."
-        raise InputError(msg)
-    if scores.dtype.kind == "f" and scores.dtype.itemsize <= 8:
-        return scores
-    if scores.dtype.kind in "iu" and scores.dtype.itemsize in (2, 4):
-        return scores.astype(np.float32 if scores.dtype.itemsize == 2 else np.float64)
-    msg = (
-        f"Expected the score map {path} to hold floats or 16-bit integers, but it holds {scores.dtype}: too "
-        "coarse or of an unknown kind; write the scores as float32, to .npy or .tiff."
-    )
-    raise InputError(msg)
-
-
-def _load_mask(path: Path) -> np.ndarray:
-    if path.suffix.lower() in (".tif", ".tiff"):
-        return _load(path)
-    with Image.open(path) as image:
-        # the colours of a palette count, not its numbers
-        return np.asarray(image.convert("RGB") if image.mode in ("P", "PA", "RGBA", "LA", "CMYK") else image)
-
-
-def read_mask(path: str | Path) -> np.ndarray:
-    """Read a mask from an image: black is normal, one other value or colour is anomalous.
-
-    Args:
-        path: An image file.
-
-    Returns:
-        True where anomalous, shape (H, W), bool.
-
-    Raises:
-        MissingError: If there is no such file.
-        InputError: If the file cannot be read, or holds more than black and one other value.
-
-    Example:
-        >>> import tempfile
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     path = Path(folder, "000_mask.png")
-        ...     Image.fromarray(np.array([[0, 255]], dtype=np.uint8)).save(path)
-        ...     read_mask(path).tolist()
-        [[False, True]]
-    """
-    path = Path(path)
-    values = _read(path, "mask", _load_mask)
-    if values.ndim == 3 and values.shape[2] == 3 and values.dtype == np.uint8:
-        values = values.astype(np.int64) @ np.array([65536, 256, 1])
-    if values.ndim != 2:
-        msg = f"Expected the mask {path} to be a grey or RGB image, but it has shape {values.shape}."
-        raise InputError(msg)
-    anomalous = values != 0
-    if anomalous.any() and len(np.unique(values[anomalous])) > 1:
-        distinct = np.unique(values)
-        examples = ", ".join(str(value) for value in distinct[:4])
-        msg = (
-            f"Expected the mask {path} to hold 0 and one other value, but it holds {len(distinct)} values "
-            f"({examples} ...): save masks without lossy compression and resize them without interpolation."
-        )
-        raise InputError(msg)
-    return anomalous
 
 
 def _read_pair(pair: Pair, mask: np.ndarray | None) -> Stack:

@@ -1,9 +1,11 @@
+import json
 import logging
 import multiprocessing
 import time
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from aupimo_helpers import cache
 from aupimo_helpers.errors import MissingError, WriteError
@@ -16,8 +18,7 @@ def build():
 
 
 def refuse():
-    msg = "must not be built again"
-    raise AssertionError(msg)
+    raise AssertionError("must not be built again")
 
 
 def is_built_anew(name, key=KEY):
@@ -86,10 +87,49 @@ def test_a_damaged_entry_is_built_anew(name, suffix, damage):
     assert not is_built_anew(name)
 
 
+def change(name, **parts):
+    file = name.with_name(name.name + ".json")
+    file.write_text(json.dumps(json.loads(file.read_text()) | parts))
+
+
+@pytest.mark.parametrize("paths", [["b", "a"], ["a"], ["a", "c"], ["a", "b", "b"], "ab"])
+def test_paths_that_were_changed_are_noticed(name, paths):
+    change(name, extra={"paths": paths})
+    assert is_built_anew(name)
+
+
+def test_a_key_that_was_changed_to_the_wanted_one_is_noticed(name):
+    wanted = KEY | {"data": "new"}
+    change(name, key=wanted | {"size": [2, 3]})
+    assert is_built_anew(name, wanted)
+
+
+@pytest.mark.parametrize("suffix", [".json", ".safetensors"])
+def test_no_flipped_bit_gives_anything_else(name, suffix):
+    file = name.with_name(name.name + suffix)
+    content = file.read_bytes()
+    for i in range(len(content)):
+        file.write_bytes(content[:i] + bytes([content[i] ^ 1 << i % 7]) + content[i + 1 :])
+        is_built_anew(name)
+
+
+def test_tensors_that_changed_places_are_noticed(tmp_path):
+    name = tmp_path / "entry"
+    tensors = {"x": torch.zeros(3), "y": torch.ones(3)}
+    cache.load_or_build(name, KEY, lambda: (tensors, {}))
+    save_file({"x": tensors["y"], "y": tensors["x"]}, f"{name}.safetensors")
+    assert torch.equal(cache.load_or_build(name, KEY, lambda: (tensors, {}))[0]["x"], torch.zeros(3))
+
+
+def test_what_is_done_to_loaded_tensors_stays_out_of_the_file(name):
+    cache.load_or_build(name, KEY, refuse)[0]["x"].fill_(7)
+    assert not is_built_anew(name)
+
+
 def test_a_builder_that_fails_leaves_nothing(tmp_path):
     with pytest.raises(AssertionError, match="must not"):
         cache.load_or_build(tmp_path / "entry", KEY, refuse)
-    assert [path.name for path in tmp_path.iterdir()] in ([], ["entry.lock"])
+    assert [path.name for path in tmp_path.iterdir()] in ([], [".entry.lock"])
     assert is_built_anew(tmp_path / "entry")
 
 

@@ -1,10 +1,12 @@
 import errno
+import multiprocessing
 import os
+import time
 
 import pytest
 
 from aupimo_helpers.errors import WriteError
-from aupimo_helpers.files import atomic_file, atomic_folder, explain_write_errors
+from aupimo_helpers.files import atomic_file, atomic_folder, build_once, explain_write_errors
 
 
 def test_a_failed_write_keeps_the_old_file(tmp_path):
@@ -62,3 +64,61 @@ def test_a_file_where_a_folder_must_be(tmp_path, name):
 def test_other_os_errors_keep_their_traceback(tmp_path):
     with pytest.raises(OSError, match="weird"), explain_write_errors(tmp_path):
         raise OSError(errno.EIO, "weird")
+
+
+def fill(folder):
+    (folder / "half.png").write_bytes(b"half")
+    time.sleep(0.5)
+    with (folder.parent / "log").open("a") as log:
+        log.write("built\n")
+    (folder / "half.png").rename(folder / "whole.png")
+
+
+def test_processes_that_ask_at_once_build_a_folder_once(tmp_path):
+    context = multiprocessing.get_context("fork")
+    processes = [context.Process(target=build_once, args=(tmp_path / "new" / "set", fill)) for _ in range(3)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(60)
+    assert [process.exitcode for process in processes] == [0, 0, 0]
+    assert (tmp_path / "new" / "log").read_text() == "built\n"
+    assert [path.name for path in (tmp_path / "new" / "set").iterdir()] == ["whole.png"]
+
+
+def test_a_build_that_fails_leaves_nothing_and_can_be_tried_again(tmp_path):
+    def fail(folder):
+        (folder / "half.png").write_bytes(b"half")
+        raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        build_once(tmp_path / "set", fail)
+    assert [path for path in tmp_path.iterdir() if path.suffix != ".lock"] == []
+    assert build_once(tmp_path / "set", fill) == tmp_path / "set"
+
+
+def test_the_debris_of_a_killed_run_goes_and_that_of_others_stays(tmp_path):
+    names = (".a[1].abcdefgh.tmp", ".a[1].b.abcdefgh.tmp", ".a1.abcdefgh.tmp")
+    for name in names:
+        (tmp_path / name).mkdir()
+    build_once(tmp_path / "a[1]", fill)
+    assert [(tmp_path / name).exists() for name in names] == [False, True, True]
+
+
+def test_a_folder_that_is_there_is_accepted_or_refused_and_never_built(tmp_path):
+    def refuse(path):
+        raise ValueError(f"{path} is another one")
+
+    (tmp_path / "set").mkdir()
+    assert build_once(tmp_path / "set", refuse) == tmp_path / "set"
+    with pytest.raises(ValueError, match="set is another one"):
+        build_once(tmp_path / "set", fill, accept=refuse)
+    assert [path.name for path in tmp_path.iterdir()] == ["set"]
+
+
+@pytest.mark.parametrize("name", ["set", "sets/own/set"])
+def test_a_file_where_the_folder_must_be_is_named(tmp_path, name):
+    blocked = tmp_path / name.split("/")[0]
+    blocked.write_text("")
+    with pytest.raises(WriteError, match=rf"{blocked} is a file, not a folder"):
+        build_once(tmp_path / name, fill)

@@ -1,9 +1,7 @@
-import http.server
 import os
 import subprocess
 import sys
 import textwrap
-import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +11,7 @@ import torch
 from PIL import Image
 
 from aupimo_helpers import data, model
-from aupimo_helpers.errors import DownloadError, InputError, MissingError
+from aupimo_helpers.errors import InputError, MissingError
 from aupimo_helpers.model import PadimSettings, Predictions, fitted_padim, make_engine, make_padim, predict
 
 SETTINGS = PadimSettings(image_size=(64, 64))
@@ -227,67 +225,6 @@ def test_predictions_that_do_not_fit_together(maps, masks, paths, message):
 def test_no_batches_are_no_predictions(tmp_path):
     with pytest.raises(InputError, match="test set is empty"):
         Predictions.from_batches([], tmp_path)
-
-
-WEIGHTS = """
-    from aupimo_helpers.errors import DownloadError
-    from aupimo_helpers.model import PadimSettings, make_padim
-    try:
-        make_padim(PadimSettings(pre_trained=True))
-    except DownloadError as error:
-        print(error)
-"""
-
-
-class Refusing(http.server.BaseHTTPRequestHandler):
-    def do_GET(self):
-        self.server.asked += 1
-        self.send_response(self.server.status)
-        self.end_headers()
-
-    do_HEAD = do_GET  # noqa: N815
-
-    def log_message(self, *_):
-        pass
-
-
-@pytest.mark.parametrize("status", [404, 500, None])
-def test_weights_that_cannot_be_had_are_one_sentence_at_once(tmp_path, status):
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Refusing)
-    server.status, server.asked = status, 0
-    address = f"http://127.0.0.1:{server.server_port}"
-    if status is None:
-        server.server_close()  # nobody listens at that port any more
-    else:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        done = run_python(WEIGHTS, HF_ENDPOINT=address, HF_HUB_CACHE=str(tmp_path), NO_PROXY="127.0.0.1")
-    finally:
-        if status is not None:
-            server.shutdown()
-            server.server_close()
-    assert done.returncode == 0, done.stderr
-    (message,) = done.stdout.splitlines()
-    assert server.asked <= 2, "huggingface_hub's retries go on for 45 s"
-    assert "ImageNet weights of resnet18 could not be downloaded" in message
-    assert address in message
-    assert "PRE_TRAINED = False" in message
-    assert "hf download timm/resnet18.a1_in1k" in message
-    assert str(tmp_path) in message
-    assert status is None or str(status) in message
-
-
-def test_a_download_that_breaks_off_is_the_same_sentence(monkeypatch):
-    from anomalib.models import Padim
-
-    def breaks_off(*_, **__):
-        msg = "Connection reset by peer"
-        raise ConnectionResetError(msg)
-
-    monkeypatch.setattr(model, "require_weights", lambda _: None)
-    monkeypatch.setattr(Padim, "__init__", breaks_off)
-    with pytest.raises(DownloadError, match=r"resnet18 could not be .*Connection reset by peer.*PRE_TRAINED"):
-        make_padim(PadimSettings(pre_trained=True))
 
 
 def test_a_run_says_nothing_but_what_is_new(data_root, tmp_path):

@@ -10,7 +10,7 @@ import torch
 
 from aupimo_helpers import data
 from aupimo_helpers.errors import InputError, MissingError
-from aupimo_helpers.scores import defect_types, load_scores, save_scores, score_table
+from aupimo_helpers.scores import load_scores, save_scores, score_table
 
 PATHS = ["own/a/test/cut/0.png", "own/a/test/good/0.png", "own/a/test/poke/0.png"]
 SCORES = [0.1 + 0.2, math.nan, 1.0]
@@ -113,10 +113,6 @@ def test_severity_is_joined_by_path(tmp_path, monkeypatch):
 def test_no_severity_where_the_data_set_does_not_know_it(tmp_path):
     (tmp_path / "own" / "a" / "train" / "good").mkdir(parents=True)
     assert "severity" not in score_table(SCORES, PATHS, dataset="own/a", data_root=tmp_path)
-
-
-def test_a_defect_image_with_an_empty_mask_is_normal():
-    assert defect_types(["a/test/cut/0.png"], [False]) == ["good"]
 
 
 @pytest.mark.parametrize(

@@ -9,31 +9,42 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         "data", help="make, fetch, check or import a data set", description="Make, fetch, check or import a data set."
     )
     data_subparsers = parser.add_subparsers(required=True, metavar="COMMAND")
+    _add_make(data_subparsers)
+    _add_check(data_subparsers)
+    _add_import(data_subparsers)
 
-    make = data_subparsers.add_parser(
+
+def _add_data_root(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--data-root", default="datasets", metavar="PATH", help="where data sets lie (default: datasets)"
+    )
+
+
+def _add_make(subparsers: argparse._SubParsersAction) -> None:
+    parser = subparsers.add_parser(
         "make",
         help="make an embedded data set or fetch one of MVTec AD",
         description="Make an embedded data set or fetch one of MVTec AD. One that is there is left as it is.",
     )
-    make.add_argument(
+    parser.add_argument(
         "dataset", metavar="SOURCE/CATEGORY", help="such as synthetic/leather, photos/brick, mvtec/leather"
     )
-    make.add_argument(
-        "--data-root", default="datasets", metavar="PATH", help="where data sets lie (default: datasets)"
-    )
-    make.add_argument("--seed", type=int, metavar="N", help="seed of an embedded data set (default: 0)")
-    make.add_argument(
+    _add_data_root(parser)
+    parser.add_argument("--seed", type=int, metavar="N", help="seed of an embedded data set (default: 0)")
+    parser.add_argument(
         "--from-folder", metavar="PATH", help="mvtec/... only: copy from an unpacked MVTec AD, download nothing"
     )
-    make.set_defaults(handler=_make)
+    parser.set_defaults(handler=_make)
 
-    check = data_subparsers.add_parser(
+
+def _add_check(subparsers: argparse._SubParsersAction) -> None:
+    parser = subparsers.add_parser(
         "check",
         help="name what is wrong with a folder in MVTec AD's layout",
         description="Name what is wrong with a folder in MVTec AD's layout. Exits with 1 if anything is.",
     )
-    check.add_argument("path", metavar="PATH", help="the category's folder, the one that holds train and test")
-    check.add_argument(
+    parser.add_argument("path", metavar="PATH", help="the category's folder, the one that holds train and test")
+    parser.add_argument(
         "--fpr-bounds",
         nargs=2,
         type=float,
@@ -41,7 +52,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         metavar=("LOWER", "UPPER"),
         help="bounds of AUPIMO's integral (default: 1e-5 1e-4)",
     )
-    check.add_argument(
+    parser.add_argument(
         "--image-size",
         nargs=2,
         type=int,
@@ -49,13 +60,10 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         metavar=("HEIGHT", "WIDTH"),
         help="size in pixels at which images are evaluated (default: 256 256)",
     )
-    check.set_defaults(handler=_check)
-
-    _add_import(data_subparsers)
+    parser.set_defaults(handler=_check)
 
 
 def _add_import(subparsers: argparse._SubParsersAction) -> None:
-    """Add ``import`` to the sub-commands of ``aupimo data``."""
     parser = subparsers.add_parser(
         "import",
         help="make a data set of your own pictures",
@@ -67,9 +75,7 @@ def _add_import(subparsers: argparse._SubParsersAction) -> None:
     )
     parser.add_argument("source", metavar="SOURCE", help="folder with your pictures, or a CSV file that lists them")
     parser.add_argument("--name", metavar="NAME", help="name of the new data set (default: from the source's name)")
-    parser.add_argument(
-        "--data-root", default="datasets", metavar="PATH", help="where data sets lie (default: datasets)"
-    )
+    _add_data_root(parser)
     parser.add_argument(
         "--layout",
         default="auto",
@@ -117,11 +123,9 @@ def _make(options: argparse.Namespace) -> int:
 
 
 def _check(options: argparse.Namespace) -> int:
-    from pathlib import Path
-
     from aupimo_helpers.data import check
 
-    problems = check(Path(options.path), fpr_bounds=tuple(options.fpr_bounds), image_size=tuple(options.image_size))
+    problems = check(options.path, fpr_bounds=tuple(options.fpr_bounds), image_size=tuple(options.image_size))
     for problem in problems:
         print(problem)
     if problems:
@@ -135,7 +139,7 @@ def _import(options: argparse.Namespace) -> int:
     from collections import Counter
 
     from aupimo_helpers.data import import_folder
-    from aupimo_helpers.data.record import read_record
+    from aupimo_helpers.data.writing import read_record
 
     folder = import_folder(
         options.source,

@@ -5,13 +5,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from filelock import FileLock
 from numpy.typing import NDArray
 from PIL import Image
 from skimage.measure import approximate_polygon, find_contours
 
 from aupimo_helpers.data import sets
-from aupimo_helpers.files import atomic_folder, explain_write_errors
+from aupimo_helpers.data.images import read_mask, read_picture
+from aupimo_helpers.files import build_once
 
 # Height and width in pixels: landscape, portrait, square.
 SIZES = ((480, 640), (640, 480), (512, 512))
@@ -40,20 +40,12 @@ def make_demo_folder(
     Raises:
         WriteError: If the folder cannot be written.
     """
-    folder = Path(folder)
-    with explain_write_errors(folder):
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(folder.parent / f".{folder.name}.lock")
-        lock.acquire()
-    try:
-        if not folder.exists():
-            leather = sets.make("synthetic/leather", data_root)
-            rng = np.random.default_rng(seed)
-            with atomic_folder(folder) as temporary:
-                _take(leather, temporary, normal, per_defect, rng)
-    finally:
-        lock.release()
-    return folder
+    return build_once(
+        Path(folder),
+        lambda temporary: _take(
+            sets.make("synthetic/leather", data_root), temporary, normal, per_defect, np.random.default_rng(seed)
+        ),
+    )
 
 
 def _take(leather: Path, folder: Path, normal: int, per_defect: int, rng: np.random.Generator) -> None:
@@ -75,13 +67,10 @@ def _take(leather: Path, folder: Path, normal: int, per_defect: int, rng: np.ran
 def _shoot(path: Path, mask_path: Path | None, target: Path, rng: np.random.Generator) -> None:
     """Cut an image to the shape of a picture, enlarge it, and save it with its annotation."""
     height, width = SIZES[rng.integers(len(SIZES))]
-    with Image.open(path) as opened:
-        image = opened.convert("RGB")
-    mask = Image.new("L", image.size)
-    if mask_path is not None:
-        with Image.open(mask_path) as opened:
-            mask = opened.convert("L")
-    box = _crop(np.asarray(mask) > 0, height / width, rng)
+    image = Image.fromarray(read_picture(path)).convert("RGB")
+    inside = np.zeros(image.size, dtype=bool) if mask_path is None else read_mask(mask_path)
+    mask = Image.fromarray(inside.astype(np.uint8) * 255)
+    box = _crop(inside, height / width, rng)
     image = image.resize((width, height), Image.Resampling.LANCZOS, box=box)
     mask = mask.resize((width, height), Image.Resampling.BILINEAR, box=box)
     exif = Image.Exif()

@@ -1,198 +1,313 @@
-"""Pictures and masks as they come from cameras and drawing tools, decoded to 8 bits and to two values."""
+"""The reader of images, masks and anomaly maps, and which mask is whose: one for import, check, score and display.
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+**The strict rule of masks**, for import, check and score. A mask is one still picture, read as a viewer shows it:
+turned as its EXIF orientation says, a palette's indexes as their colours, "white is zero" as white. Black (zero in
+every channel) is normal, and one other value, whatever it is, is anomalous; in a palette all other colours
+are (classes). What could mean two things is refused, and the sentence says why:
+
+- several frames or pages: which one is the mask?
+- transparent pixels: is it drawn in the colours, or in the alpha channel?
+- several values besides black (smooth edges, JPEG, void labels): which are the defect? A threshold says it.
+- a palette in which two indexes are black, or several colours are used and none is black: what is the background?
+- values that are no numbers (NaN), colours that have no one black (CMYK, Lab ...), 16 bits per colour, and TIFFs that
+  are stored turned or with more than 8 bits and "white is zero": programs disagree on these.
+
+**The lenient mode**, for display only (`load_image`, `load_mask`): what the strict rule accepts looks the same; of
+what it refuses, the first frame is shown without its alpha channel, and all that is not black belongs to the mask.
+
+**Which mask is whose** (`pair_masks`): the mask of ``cut/000`` is ``cut/000`` or, as in MVTec AD, ``cut/000_mask``,
+with any image's suffix. One image has one mask, and one mask has one image.
+"""
+
+import struct
+import zlib
+from collections.abc import Iterable
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from aupimo_helpers.errors import InputError
+from aupimo_helpers.errors import InputError, MissingError, Problem, ProblemError
 
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
-# Camera formats that Pillow does not read by itself: passing over them in silence would lose pictures.
-FOREIGN_SUFFIXES = (".heic", ".heif", ".avif", ".gif", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".raf", ".rw2", ".raw")
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".jfif", ".bmp", ".gif", ".tif", ".tiff", ".webp")
+# Pictures that Pillow does not read by itself, or not all of them: passing over them in silence would lose some.
+FOREIGN_SUFFIXES = (
+    *(".heic", ".heif", ".avif", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".raf", ".rw2", ".raw"),
+    *(".jp2", ".j2k", ".jpx", ".jxl", ".psd", ".xcf", ".svg"),
+)
+MAP_SUFFIXES = (".npy", ".npz", ".tif", ".tiff", ".png")
 
 _DEEP_MODES = ("I", "I;16", "I;16B", "I;16L", "I;16N")
 _BITS = (8, 10, 12, 14, 16)
+# What Pillow, NumPy and tifffile raise on damaged files.
+_UNREADABLE = (
+    *(OSError, ValueError, TypeError, EOFError, SyntaxError, LookupError, ArithmeticError, AttributeError),
+    *(struct.error, zlib.error, BadZipFile, Image.DecompressionBombError),
+)
 
 
-@contextmanager
-def _opened(path: Path) -> Iterator[Image.Image]:
-    """Open and decode an image, or say in one sentence why that is impossible."""
+def _reason(error: Exception) -> str:
+    if isinstance(error, UnidentifiedImageError):
+        return "it is not an image"
+    text = getattr(error, "strerror", None) or str(error).strip() or type(error).__name__
+    return text.splitlines()[0].rstrip(".")
+
+
+def _open(path: str | Path, what: str, *, lenient: bool = False) -> Image.Image:
+    """Open and decode an image, upright; or say why that is impossible."""
+    path = Path(path)
     try:
         with Image.open(path) as image:
+            frames, tiles = getattr(image, "n_frames", 1), str(image.tile)
             # A phone's MPO file is a JPEG with a second, smaller picture behind the one that everybody sees.
-            if getattr(image, "n_frames", 1) > 1 and image.format != "MPO":
-                msg = f"{path} holds {image.n_frames} pages: save the one that counts as a file of its own."
-                raise InputError(msg)
+            several = frames > 1 and image.format != "MPO"
+            # Pillow 13 garbles turned TIFFs that are not compressed, inverts "white is zero" only where it has 8 bits
+            # or less, and keeps the upper 8 of 16 bits per colour.
+            tags = image.tag_v2 if image.format == "TIFF" else {}
+            inverted = tags.get(262) == 0 and image.mode not in ("1", "L")
+            turned = tags.get(274, 1) != 1
+            cut = what == "mask" and ";16" in tiles and image.mode not in _DEEP_MODES
             image.load()
-            yield image
-    except UnidentifiedImageError as error:
-        msg = f"{path} is not an image that can be read: open it in a viewer, and save it again as PNG or remove it."
-        raise InputError(msg) from error
-    except Image.DecompressionBombError as error:
-        msg = f"{path} has more pixels than Pillow agrees to decode: cut it into smaller pictures."
-        raise InputError(msg) from error
-    except (OSError, SyntaxError) as error:
-        reason = str(error).rstrip(".")
-        msg = f"{path} cannot be read as an image ({reason}): copy it again from its source, or remove it."
-        raise InputError(msg) from error
+            ImageOps.exif_transpose(image, in_place=True)
+    except FileNotFoundError as error:
+        raise MissingError(f"There is no {what} {path}: check the path.") from error
+    except _UNREADABLE as error:
+        remedy = "Copy it again from its source, or remove it"
+        raise ProblemError.of(path, f"cannot be read as {_a(what)} ({_reason(error)})", remedy) from error
+    if several and not lenient:
+        fault = f"holds {frames} frames or pages, and only one of them can count"
+        raise ProblemError.of(path, fault, "Save the one that counts as a file of its own")
+    if (inverted or turned or cut) and not lenient:
+        kind = "in which white is zero" if inverted else "that is stored turned"
+        fault = "has 16 bits for each colour" if cut else f"is a TIFF {kind}, which programs read differently"
+        raise ProblemError.of(path, fault, "Save it again as a PNG with 8 bits")
+    return image
+
+
+def _a(what: str) -> str:
+    return f"an {what}" if what[0] in "aeiou" else f"a {what}"
+
+
+def _opaque(image: Image.Image, path: Path) -> Image.Image:
+    """Palettes as colours, and without an alpha channel that hides nothing."""
+    if "transparency" in image.info or image.mode in ("RGBA", "LA", "PA"):
+        if image.mode in _DEEP_MODES or image.convert("RGBA").getchannel("A").getextrema() != (255, 255):
+            what = "has transparent pixels, so it may be drawn in the colours or in the alpha channel"
+            raise ProblemError.of(path, what, "Put it on a black or another plain background and save it")
+        image = image.convert("L" if image.mode in ("1", "L", "LA") else "RGB")
+    return image.convert("RGB") if image.mode == "P" else image
 
 
 def deepest_value(path: Path) -> int:
-    """Find the largest value of an image with more than 8 bits per pixel.
-
-    Args:
-        path: An image file.
-
-    Returns:
-        The largest pixel value of a grey image with up to 16 bits; 0 for every 8-bit image (its pixels are not
-        decoded).
-
-    Raises:
-        InputError: If the file is not a readable image, or its values lie outside 0 ... 65535.
-
-    Example:
-        >>> import tempfile
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     path = Path(folder, "deep.png")
-        ...     Image.fromarray(np.array([[0, 4000]], dtype=np.uint16)).save(path)
-        ...     deepest_value(path)
-        4000
-    """
+    """The largest value of a grey image with more than 8 bits; 0 for every other image, which is not decoded."""
     try:
         with Image.open(path) as image:
             deep = image.mode in _DEEP_MODES
-    except (OSError, SyntaxError, Image.DecompressionBombError):
-        deep = False  # `read_picture` opens it again and says what is wrong with it
+    except _UNREADABLE:
+        return 0  # `read_picture` opens it again and says what is wrong with it
     if not deep:
         return 0
-    with _opened(path) as image:
-        values = np.asarray(image)
+    values = np.asarray(_open(path, "image"))
     low, high = int(values.min()), int(values.max())
     if low < 0 or high > 65535:
-        msg = f"{path} has pixel values from {low} to {high}: save it with 8 or 16 bits per channel (0 to 65535)."
-        raise InputError(msg)
+        what = f"has pixel values from {low} to {high}"
+        raise ProblemError.of(path, what, "Save it with 8 or 16 bits per channel (0 to 65535)")
     return high
 
 
 def bit_depth(largest: int) -> int:
-    """Guess the depth of a camera from the largest value it wrote into 16-bit files.
-
-    Args:
-        largest: The largest pixel value of all pictures, 0 ... 65535.
-
-    Returns:
-        The smallest of 8, 10, 12, 14 and 16 bits that holds the value.
-
-    Example:
-        >>> bit_depth(4000), bit_depth(255), bit_depth(40000)
-        (12, 8, 16)
-    """
+    """The smallest usual depth of a camera that holds the largest value found."""
     return next(bits for bits in _BITS if largest < 2**bits)
 
 
 def read_picture(path: str | Path, bits: int = 16) -> NDArray[np.uint8]:
-    """Decode a picture as people see it: upright, 8 bits, grey or RGB.
+    """Decode a picture as people see it: upright, (H, W) grey or (H, W, 3) RGB, uint8.
 
-    The rotation noted by the camera (EXIF orientation) is applied. 8-bit values stay what they are; a colour
-    profile is not applied. Grey pictures stay grey, one-bit ones become 0 and 255, palettes become RGB, a fully
-    opaque alpha channel is dropped. Values of more than 8 bits are divided by ``2 ** (bits - 8)``, the same for
-    every picture, so that brighter stays brighter across the data set.
-
-    Args:
-        path: A PNG, JPEG, BMP, TIFF or WebP file.
-        bits: Depth of grey pictures stored with 16 bits: a 12-bit camera's pictures have ``bits=12``.
-
-    Returns:
-        Array of shape (H, W) for grey or (H, W, 3) for RGB pictures, uint8.
-
-    Raises:
-        InputError: If the file cannot be read, has several pages, transparent pixels, or another colour mode
-            (CMYK, floating point ...).
-
-    Example:
-        >>> import tempfile
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     path = Path(folder, "deep.png")
-        ...     Image.fromarray(np.array([[0, 4095]], dtype=np.uint16)).save(path)
-        ...     read_picture(path, bits=12)
-        array([[  0, 255]], dtype=uint8)
+    8-bit values stay what they are; colour profiles are not applied. Values of more than 8 bits are divided by
+    ``2 ** (bits - 8)``, the same for every picture, so that brighter stays brighter across the data set.
     """
     path = Path(path)
-    with _opened(path) as opened:
-        image = ImageOps.exif_transpose(opened)
-        if image.mode == "P":
-            image = image.convert("RGBA" if "transparency" in image.info else "RGB")
-        if image.mode in ("RGBA", "LA"):
-            image = _without_alpha(image, path)
-        if image.mode in _DEEP_MODES:
-            return (np.asarray(image).astype(np.uint32) >> (bits - 8)).astype(np.uint8)
-        if image.mode == "1":
-            image = image.convert("L")
-        if image.mode not in ("L", "RGB"):
-            msg = f"{path} has the colour mode {image.mode}: save it as grey or RGB with 8 bits per channel."
-            raise InputError(msg)
-        return np.array(image)
+    image = _opaque(_open(path, "image"), path)
+    if image.mode in _DEEP_MODES:
+        return (np.asarray(image).astype(np.uint32) >> (bits - 8)).astype(np.uint8)
+    if image.mode == "1":
+        image = image.convert("L")
+    if image.mode not in ("L", "RGB"):
+        _refuse_mode(path, image.mode)
+    return np.array(image)
 
 
-def _without_alpha(image: Image.Image, path: Path) -> Image.Image:
-    low, _ = image.getchannel("A").getextrema()
-    if low != 255:
-        msg = f"{path} has transparent pixels, which have no colour of their own: put it on a background and save it."
-        raise InputError(msg)
-    return image.convert("RGB" if image.mode == "RGBA" else "L")
+def _refuse_mode(path: Path, mode: str) -> None:
+    remedy = "Save it as grey or RGB with 8 bits per channel"
+    raise ProblemError.of(path, f"has the colour mode {mode}", remedy)
+
+
+def _values(image: Image.Image) -> NDArray:
+    """One number for each pixel, zero where it is black; colours as 0xRRGGBB."""
+    if image.mode not in ("1", "L", "F", *_DEEP_MODES):
+        image = image.convert("RGB")
+    values = np.asarray(image)
+    return values if values.ndim == 2 else values.astype(np.int32) @ np.array([65536, 256, 1], dtype=np.int32)
 
 
 def read_mask(path: str | Path, threshold: float | None = None) -> NDArray[np.bool_]:
-    """Decode a mask image: which pixels belong to the defect.
+    """Decode a mask by the strict rule: (H, W) bool, true where anomalous; from a threshold on, if there is one."""
+    path = Path(path)
+    opened = _open(path, "mask")
+    image = _opaque(opened, path)
+    if image.mode not in ("1", "L", "RGB", "F", *_DEEP_MODES):
+        _refuse_mode(path, image.mode)
+    values = _values(image)
+    if not np.isfinite(values).all():
+        raise ProblemError.of(path, "holds values that are no numbers (NaN, infinite)", "Save it as 0 and 1")
+    if threshold is not None:
+        return np.asarray(image.convert("L") if image.mode in ("RGB", "1") else image) >= threshold
+    anomalous: NDArray[np.bool_] = values != 0
+    others = np.unique(values[anomalous])
+    if opened.mode == "P":
+        others = _several_greys(np.asarray(opened), values, path)
+    if len(others) > 1:
+        shown = ", ".join(f"#{value:06x}" if image.mode == "RGB" else f"{value:g}" for value in np.unique(values)[:4])
+        count = len(others) + (not anomalous.all())
+        what = f"has {count} different values ({shown} ...), and a mask has two, 0 and one that is anomalous"
+        remedy = "Save it without smooth edges as PNG, or import it with a mask threshold such as 128"
+        raise ProblemError.of(path, what, remedy)
+    return anomalous
 
-    Black is background. Without a threshold, one other value (1 or 255 or any) or, in a palette image, any number
-    of colours (classes) is defect. Intermediate greys, as anti-aliased outlines and JPEG leave them, could be
-    either, so they need a threshold.
+
+def _several_greys(indexes: NDArray, values: NDArray, path: Path) -> NDArray:
+    """The greys of a palette, which are smooth edges if they are several; its colours must be classes on black."""
+    _, first = np.unique(indexes, return_index=True)
+    colours = values.ravel()[first]
+    blacks, others = (colours == 0).sum(), np.unique(colours[colours != 0])
+    greys = others[others % 0x010101 == 0]
+    if blacks > 1:
+        what = f"uses {blacks} indexes of its palette that are black, so its colours do not show what is anomalous"
+        raise ProblemError.of(path, what, "Give the anomalous index another colour, or save it as 0 and 255")
+    if len(greys) < 2 and len(others) > 1 and not blacks:
+        what = f"uses {len(others)} colours, none of them black, so which one is the background cannot be told"
+        raise ProblemError.of(path, what, "Make the background black, or save it as 0 and 255")
+    return greys
+
+
+def load_image(path: str | Path, size: tuple[int, int] | None = None) -> NDArray[np.uint8]:
+    """Read an image file as RGB for display, upright; grey and palette images are turned into RGB.
 
     Args:
-        path: A PNG, JPEG, BMP, TIFF or WebP file: one-bit, grey (8 or 16 bits), palette or RGB.
-        threshold: Pixels with a grey value of at least this are defect, in the file's own units (0 ... 255 for
-            8-bit files).
+        path: An image file.
+        size: ``(height, width)`` in pixels to resize to (bilinear); ``None`` keeps the file's size.
 
     Returns:
-        Boolean array of shape (H, W), true on the defect.
+        uint8 array of shape (H, W, 3).
 
     Raises:
-        InputError: If the file cannot be read, has transparent pixels, or has more than two values and no
-            threshold is given.
+        MissingError: If there is no such file.
+        InputError: If the file cannot be read as an image.
 
     Example:
         >>> import tempfile
         >>> with tempfile.TemporaryDirectory() as folder:
-        ...     path = Path(folder, "mask.png")
-        ...     Image.fromarray(np.array([[0, 1]], dtype=np.uint8)).save(path)
-        ...     read_mask(path)
-        array([[False,  True]])
+        ...     Image.new("L", (40, 30), 128).save(Path(folder, "grey.png"))
+        ...     load_image(Path(folder, "grey.png"), size=(15, 20)).shape
+        (15, 20, 3)
     """
+    image = _open(path, "image", lenient=True).convert("RGB")
+    if size is not None:
+        image = image.resize((size[1], size[0]), Image.Resampling.BILINEAR)
+    return np.asarray(image)
+
+
+def load_mask(path: str | Path, size: tuple[int, int] | None = None) -> NDArray[np.bool_]:
+    """Read a mask file for display, upright: every pixel that is not black belongs to the defect.
+
+    Args:
+        path: An image file with one image's mask.
+        size: ``(height, width)`` in pixels to resize to (nearest neighbour); ``None`` keeps the file's size.
+
+    Returns:
+        bool array of shape (H, W).
+
+    Raises:
+        MissingError: If there is no such file.
+        InputError: If the file cannot be read as an image.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     Image.new("L", (4, 3), 255).save(Path(folder, "000_mask.png"))
+        ...     load_mask(Path(folder, "000_mask.png")).shape
+        (3, 4)
+    """
+    mask = _values(_open(path, "mask", lenient=True)) != 0
+    if size is None:
+        return mask
+    return np.asarray(Image.fromarray(mask.view(np.uint8)).resize((size[1], size[0]), Image.Resampling.NEAREST)) > 0
+
+
+def _load_map(path: Path) -> NDArray:
+    suffix = path.suffix.lower()
+    if suffix == ".npy":
+        return np.load(path, allow_pickle=False)
+    if suffix == ".npz":
+        with np.load(path, allow_pickle=False) as arrays:
+            if len(arrays.files) != 1:
+                names = ", ".join(arrays.files) or "none"
+                raise ValueError(f"it holds {len(arrays.files)} arrays ({names}), expected one")
+            return arrays[arrays.files[0]]
+    if suffix in (".tif", ".tiff"):
+        import tifffile
+
+        return tifffile.imread(path)
+    with Image.open(path) as image:
+        return np.asarray(image)
+
+
+def read_map(path: str | Path) -> NDArray:
+    """Read a score map: (H, W) floats as stored; 16-bit integers become float32, wider ones float64, both exactly."""
     path = Path(path)
-    with _opened(path) as opened:
-        image = ImageOps.exif_transpose(opened)
-        classes = image.mode == "P"
-        if classes:
-            image = image.convert("RGBA" if "transparency" in image.info else "RGB")
-        if image.mode in ("RGBA", "LA"):
-            image = _without_alpha(image, path)
-        if threshold is not None:
-            grey = image.convert("L") if image.mode in ("RGB", "1") else image
-            return np.asarray(grey) >= threshold
-        values = np.asarray(image)
-    pixels = values.reshape(*values.shape[:2], -1)
-    defect: NDArray[np.bool_] = (pixels != 0).any(axis=-1)
-    # Counted on the defect only: one value is a two-valued mask.
-    colours = np.unique(pixels[defect], axis=0) if not classes else np.empty((0, 1))
-    if len(colours) > 1:
-        msg = (
-            f"{path} has {len(colours) + (not defect.all())} different values, and a mask has two (defect, "
-            f"background): save it without smooth edges as PNG, or set a mask threshold such as 128."
+    try:
+        scores = _load_map(path)
+    except FileNotFoundError as error:
+        raise MissingError(f"There is no score map {path}: check the path.") from error
+    except _UNREADABLE as error:
+        raise InputError(f"Cannot read the score map {path}: {_reason(error)}.") from error
+    if scores.ndim == 3 and 1 in (scores.shape[0], scores.shape[2]):
+        scores = scores.reshape([length for axis, length in enumerate(scores.shape) if axis == 1 or length != 1][:2])
+    if scores.ndim != 2:
+        raise InputError(
+            f"Expected the score map {path} to have one channel, shape (H, W), but it has shape {scores.shape}."
         )
-        raise InputError(msg)
-    return defect
+    if scores.dtype.kind == "f" and scores.dtype.itemsize <= 8:
+        return scores
+    if scores.dtype.kind in "iu" and scores.dtype.itemsize in (2, 4):
+        return scores.astype(np.float32 if scores.dtype.itemsize == 2 else np.float64)
+    raise InputError(
+        f"Expected the score map {path} to hold floats or 16-bit integers, but it holds {scores.dtype}: too "
+        f"coarse or of an unknown kind; write the scores as float32, to .npy or .tiff."
+    )
+
+
+def pair_masks(
+    images: Iterable[tuple[str, Path]], masks: Iterable[tuple[str, Path]]
+) -> tuple[dict[Path, Path], list[Path], list[Problem]]:
+    """Find each image's mask by name (``cut/000``): the masks found, those that are left, and the problems."""
+    by_name: dict[str, list[Path]] = {}
+    for name, mask in masks:
+        by_name.setdefault(name, []).append(mask)
+    found: dict[Path, Path] = {}
+    owners: dict[Path, Path] = {}
+    problems = []
+    for name, image in images:
+        named = [*by_name.get(name, ()), *by_name.get(f"{name}_mask", ())]
+        if len(named) > 1:
+            problems.append(Problem(image, f"has two masks, {named[0]} and {named[1]}", "Keep one of them"))
+        for mask in named:
+            if mask in owners:
+                what = f"could be the mask of {owners[mask]} and of {image}"
+                problems.append(Problem(mask, what, "Put masks into folders of the images' folders' names"))
+            owners[mask] = image
+            found[image] = mask
+    left = [mask for group in by_name.values() for mask in group if mask not in owners]
+    return found, left, problems

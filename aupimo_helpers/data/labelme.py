@@ -1,4 +1,4 @@
-"""Polygon annotations of labelme (JSON beside the images) as masks."""
+"""Polygon annotations of labelme (JSON beside the images, https://github.com/wkentaro/labelme) as masks."""
 
 import base64
 import binascii
@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, UnidentifiedImageError
-from skimage.draw import disk, polygon
 
-from aupimo_helpers.errors import InputError
+from aupimo_helpers.errors import Problem, ProblemError, collecting
+
+_AGAIN = "Draw it again, or remove it"
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,7 @@ class Annotation:
     Attributes:
         path: The JSON file.
         size: Height and width in pixels of the image that was annotated, as it was seen (upright).
-        shapes: The file's shapes, each a dict with ``label``, ``points`` and ``shape_type``.
+        shapes: The file's shapes, each a dict with ``label``, ``points`` (N, 2) and ``shape_type``.
     """
 
     path: Path
@@ -37,36 +38,15 @@ class Annotation:
 
 
 def read_labelme(path: str | Path) -> Annotation:
-    """Read a labelme file.
-
-    Args:
-        path: A JSON file as labelme (https://github.com/wkentaro/labelme) and tools that export to it write it.
-
-    Returns:
-        Its shapes and the size of its image.
-
-    Raises:
-        InputError: If the file is not JSON, or not labelme's.
-
-    Example:
-        >>> import tempfile
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     path = Path(folder, "a.json")
-        ...     content = {"imageHeight": 4, "imageWidth": 6, "shapes": [
-        ...         {"label": "dent", "shape_type": "rectangle", "points": [[1, 1], [3, 2]]}]}
-        ...     _ = path.write_text(json.dumps(content))
-        ...     read_labelme(path).labels
-        ['dent']
-    """
+    """Read a labelme file: its shapes and the size of its image."""
     path = Path(path)
     try:
         content = json.loads(path.read_text(encoding="utf-8-sig"))
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        msg = f"{path} is not valid JSON ({error}): export it again from labelme."
-        raise InputError(msg) from error
+    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+        raise ProblemError.of(path, f"is not valid JSON ({error})", "Export it again from labelme") from error
     if not isinstance(content, dict) or not isinstance(content.get("shapes"), list):
-        msg = f"{path} is not a labelme file (it has no list 'shapes'): export the annotation as labelme JSON."
-        raise InputError(msg)
+        what = "is not a labelme file (it has no list 'shapes')"
+        raise ProblemError.of(path, what, "Export the annotation as labelme JSON")
     try:
         size = int(content["imageHeight"]), int(content["imageWidth"])
         shapes = tuple(
@@ -78,12 +58,12 @@ def read_labelme(path: str | Path) -> Annotation:
             }
             for shape in content["shapes"]
         )
-    except (KeyError, TypeError, ValueError) as error:
-        msg = (
-            f"{path} is not a whole labelme file ({type(error).__name__}: {error}): it needs imageHeight, "
-            f"imageWidth, and a label and points for every shape."
-        )
-        raise InputError(msg) from error
+        if not all(np.isfinite(shape["points"]).all() for shape in shapes):
+            raise ValueError("a point that is no number")
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
+        what = f"is not a whole labelme file ({type(error).__name__}: {error})"
+        remedy = "It needs imageHeight, imageWidth, and a label and points for every shape"
+        raise ProblemError.of(path, what, remedy) from error
     return Annotation(path, size, shapes)
 
 
@@ -95,7 +75,7 @@ def draw_mask(annotation: Annotation, line_width: float | None = None) -> NDArra
     outside the image is cut off.
 
     Args:
-        annotation: From `read_labelme`.
+        annotation: Shapes and the size of their image.
         line_width: Width in pixels given to lines, which have no area of their own.
 
     Returns:
@@ -113,68 +93,74 @@ def draw_mask(annotation: Annotation, line_width: float | None = None) -> NDArra
                [0, 0, 0, 0]])
     """
     mask = np.zeros(annotation.size, dtype=bool)
+    height, width = annotation.size
+    problems: list[Problem] = []
     for number, shape in enumerate(annotation.shapes, start=1):
-        where = f"{annotation.path}: shape {number} ({shape['label']}, {shape['shape_type']})"
-        filled = _fill(shape, annotation.size, line_width, where)
-        if not filled.any():
-            msg = f"{where} covers no pixel of the {_size(annotation.size)} image: draw it again, or remove it."
-            raise InputError(msg)
-        mask |= filled
+        where = Path(f"{annotation.path}, shape {number} ({shape['label']}, {shape['shape_type']})")
+        with collecting(problems):
+            filled = _fill(shape, annotation.size, line_width, where)
+            if not filled.any():
+                raise ProblemError.of(where, f"covers no pixel of the {width} x {height} image", _AGAIN)
+            mask |= filled
+    if problems:
+        raise ProblemError(problems)
     return mask
 
 
-def _size(size: tuple[int, int]) -> str:
-    return f"{size[1]} x {size[0]}"
+def fill_polygon(points: NDArray[np.float64], size: tuple[int, int]) -> NDArray[np.bool_]:
+    """Fill a polygon of corners (x, y), (N, 2), in a mask of a size: pixels whose centre lies inside."""
+    from skimage.draw import polygon
 
-
-def _fill(shape: dict[str, Any], size: tuple[int, int], line_width: float | None, where: str) -> NDArray[np.bool_]:
     mask = np.zeros(size, dtype=bool)
-    kind, points = shape["shape_type"], shape["points"]
-    # From labelme's coordinates, where a pixel's centre is at 0.5, to array indices, where it is at 0.
+    # To array indices, where a pixel's centre is at 0, from coordinates where it is at 0.5.
     columns, rows = (points - 0.5).T
+    mask[polygon(rows, columns, shape=size)] = True
+    return mask
+
+
+def _fill(shape: dict[str, Any], size: tuple[int, int], line_width: float | None, where: Path) -> NDArray[np.bool_]:
+    from skimage.draw import disk
+
+    kind, points = shape["shape_type"], shape["points"]
     corners = {"polygon": 3, "rectangle": 2, "circle": 2, "line": 2, "linestrip": 2, "mask": 2}
     if kind not in corners:
-        msg = f"{where} has no area: draw a polygon, rectangle or circle around the defect."
-        raise InputError(msg)
+        raise ProblemError.of(where, "has no area", "Draw a polygon, rectangle or circle around the defect")
     if len(points) < corners[kind]:
-        msg = f"{where} has {len(points)} points and needs {corners[kind]}: draw it again, or remove it."
-        raise InputError(msg)
+        raise ProblemError.of(where, f"has {len(points)} points and needs {corners[kind]}", _AGAIN)
     if kind == "polygon":
-        mask[polygon(rows, columns, shape=size)] = True
-    elif kind == "rectangle":
+        return fill_polygon(points, size)
+    if kind == "mask":
+        return _paste(size, shape, where)
+    if kind == "rectangle":
         low, high = np.sort(points[:2], axis=0)
-        x = np.arange(size[1]) + 0.5
-        y = np.arange(size[0]) + 0.5
-        mask[:] = np.outer((low[1] <= y) & (y < high[1]), (low[0] <= x) & (x < high[0]))
-    elif kind == "circle":
-        radius = float(np.hypot(*(points[1] - points[0])))
-        mask[disk((rows[0], columns[0]), max(radius, 1e-9), shape=size)] = True
-    elif kind == "mask":
-        _paste(mask, shape, where)
-    elif line_width is None:
-        msg = (
-            f"{where} is a line, which has no area: draw a polygon around the defect, or set a line width in pixels."
-        )
-        raise InputError(msg)
-    else:
-        canvas = Image.new("1", (size[1], size[0]))
-        xy = [(float(x), float(y)) for x, y in zip(columns, rows, strict=True)]
-        ImageDraw.Draw(canvas).line(xy, fill=1, width=max(1, round(line_width)), joint="curve")
-        mask[:] = np.asarray(canvas)
-    return mask
+        x, y = np.arange(size[1]) + 0.5, np.arange(size[0]) + 0.5
+        return np.outer((low[1] <= y) & (y < high[1]), (low[0] <= x) & (x < high[0]))
+    if kind == "circle":
+        mask = np.zeros(size, dtype=bool)
+        column, row = points[0] - 0.5
+        mask[disk((row, column), max(float(np.hypot(*(points[1] - points[0]))), 1e-9), shape=size)] = True
+        return mask
+    if line_width is None:
+        remedy = "Draw a polygon around the defect, or set a line width in pixels"
+        raise ProblemError.of(where, "is a line, which has no area", remedy)
+    canvas = Image.new("1", (size[1], size[0]))
+    ImageDraw.Draw(canvas).line([(a, b) for a, b in points - 0.5], 1, max(1, round(line_width)), joint="curve")
+    return np.array(canvas)
 
 
-def _paste(mask: NDArray[np.bool_], shape: dict[str, Any], where: str) -> None:
-    """Set the pixels of labelme's shape type ``mask``: a PNG in base64, and the corners of its place."""
+def _paste(size: tuple[int, int], shape: dict[str, Any], where: Path) -> NDArray[np.bool_]:
+    """The pixels of labelme's shape type ``mask``: a PNG in base64, and the corners of its place."""
     try:
         with Image.open(io.BytesIO(base64.b64decode(shape["mask"], validate=True))) as image:
             piece = np.asarray(image.convert("L")) > 0
-    except (KeyError, TypeError, binascii.Error, UnidentifiedImageError) as error:
-        msg = f"{where} holds no readable mask: save it again in labelme, or draw a polygon."
-        raise InputError(msg) from error
+    except (KeyError, TypeError, SyntaxError, binascii.Error, UnidentifiedImageError, OSError) as error:
+        raise ProblemError.of(
+            where, "holds no readable mask", "Save it again in labelme, or draw a polygon"
+        ) from error
+    mask = np.zeros(size, dtype=bool)
     left, top = (round(value) for value in shape["points"].min(axis=0))
-    height, width = mask.shape
     rows, columns = np.nonzero(piece)
     rows, columns = rows + top, columns + left
-    inside = (rows >= 0) & (rows < height) & (columns >= 0) & (columns < width)
+    inside = (rows >= 0) & (rows < size[0]) & (columns >= 0) & (columns < size[1])
     mask[rows[inside], columns[inside]] = True
+    return mask

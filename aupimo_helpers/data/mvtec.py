@@ -20,7 +20,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from aupimo_helpers.errors import DownloadError, MissingError
-from aupimo_helpers.files import atomic_folder, explain_write_errors
+from aupimo_helpers.files import build_once, explain_write_errors, locked
 
 HOME_PAGE = "https://www.mvtec.com/company/research/datasets/mvtec-ad"
 
@@ -29,50 +29,35 @@ TIMEOUT = 20.0
 
 
 def fetch(category: str, folder: Path, *, from_folder: str | Path | None = None) -> None:
-    """Put a category of MVTec AD into a folder.
-
-    Without ``from_folder`` the whole archive (5 GB) is downloaded by anomalib and every category of it that is not
-    there yet is kept.
-
-    Args:
-        category: Such as ``leather``.
-        folder: Where the category's folder shall appear; it must not be there yet.
-        from_folder: Copy from here instead: the category's own folder, or one that holds it.
-
-    Raises:
-        DownloadError: If the download failed; the message says what to do by hand.
-        MissingError: If ``from_folder`` does not hold the category.
-        WriteError: If the folder cannot be written.
-    """
+    """Put a category into a folder: from a local folder, or else from the archive, with all its other categories."""
     if from_folder is not None:
-        _copy(category, Path(from_folder), folder)
-    else:
-        _download(category, folder)
+        source = _category_in(Path(from_folder), category)
+        build_once(folder / category, lambda temporary: _copy(source, temporary))
+        return
+    with locked(folder / "mvtec"):  # of all categories: the archive holds them all
+        if not (folder / category).is_dir():  # else another process fetched it while this one waited
+            _download(category, folder)
 
 
-def _copy(category: str, source: Path, folder: Path) -> None:
-    """Copy a category from an unpacked MVTec AD."""
+def _category_in(source: Path, category: str) -> Path:
     for candidate in (source, source / category):
-        if (
-            (candidate / "train" / "good").is_dir()
-            and (candidate / "test").is_dir()
-            and candidate.resolve().name == category
-        ):
-            break
-    else:
-        msg = (
-            f"{source} is not MVTec AD's {category}: neither it nor {source / category} is a folder {category} that "
-            f"holds train/good and test. Give the folder into which you unpacked {HOME_PAGE}"
-        )
-        raise MissingError(msg)
-    with atomic_folder(folder / category) as temporary:
-        # File by file: shutil.copytree would collect its errors and lose why the first one happened.
-        for path in tqdm(sorted(candidate.rglob("*")), desc=f"copying {category}", unit="file", disable=None):
-            target = temporary / path.relative_to(candidate)
-            if path.is_dir():
-                target.mkdir()
-            else:
-                shutil.copyfile(path, target)
+        parts = candidate / "train" / "good", candidate / "test"
+        if all(part.is_dir() for part in parts) and candidate.resolve().name == category:
+            return candidate
+    raise MissingError(
+        f"{source} is not MVTec AD's {category}: neither it nor {source / category} is a folder {category} that "
+        f"holds train/good and test. Give the folder into which you unpacked {HOME_PAGE}"
+    )
+
+
+def _copy(source: Path, folder: Path) -> None:
+    # File by file: shutil.copytree would collect its errors and lose why the first one happened.
+    for path in tqdm(sorted(source.rglob("*")), desc=f"copying {source.name}", unit="file", disable=None):
+        target = folder / path.relative_to(source)
+        if path.is_dir():
+            target.mkdir()
+        else:
+            shutil.copyfile(path, target)
 
 
 def _download(category: str, folder: Path) -> None:
@@ -94,18 +79,21 @@ def _download(category: str, folder: Path) -> None:
                 download_and_extract(temporary, mvtecad.DOWNLOAD_INFO)
             found = {path.name: path for path in temporary.iterdir() if (path / "train" / "good").is_dir()}
             if category not in found:
-                msg = f"The archive {mvtecad.DOWNLOAD_INFO.url} holds no category {category}. {by_hand}"
-                raise DownloadError(msg)
+                raise DownloadError(
+                    f"The archive {mvtecad.DOWNLOAD_INFO.url} holds no category {category}. {by_hand}"
+                )
             for name, path in sorted(found.items()):
                 if not (folder / name).exists():
                     path.rename(folder / name)
         except (urllib.error.URLError, http.client.HTTPException, ConnectionError, TimeoutError) as error:
-            reason = getattr(error, "reason", None) or error
-            msg = f"MVTec AD could not be downloaded from {mvtecad.DOWNLOAD_INFO.url} ({_short(reason)}). {by_hand}"
-            raise DownloadError(msg) from error
+            reason = _short(getattr(error, "reason", None) or error)
+            raise DownloadError(
+                f"MVTec AD could not be downloaded from {mvtecad.DOWNLOAD_INFO.url} ({reason}). {by_hand}"
+            ) from error
         except (ValueError, tarfile.TarError, zipfile.BadZipFile, lzma.LZMAError, zlib.error, EOFError) as error:
-            msg = f"What {mvtecad.DOWNLOAD_INFO.url} sent is not MVTec AD's archive ({_short(error)}). {by_hand}"
-            raise DownloadError(msg) from error
+            raise DownloadError(
+                f"What {mvtecad.DOWNLOAD_INFO.url} sent is not MVTec AD's archive ({_short(error)}). {by_hand}"
+            ) from error
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
 

@@ -10,21 +10,20 @@
 Folder names may also be ``good`` or ``ok`` for ``normal``; ``anomalous``, ``anomaly``, ``defect``, ``defective``,
 ``bad``, ``ng``, ``nok`` or ``ko`` (and some plurals) for ``abnormal``; ``ground_truth``, ``mask`` or ``gt`` for
 ``masks``. A mask has its image's name, with or without ``_mask``; a labelme file beside an image counts as its mask
-where there is no mask image. Pictures may be PNG, JPEG, BMP, TIFF or WebP, and each of another size.
+where there is no mask image. Pictures may be PNG, JPEG, BMP, GIF, TIFF or WebP, and each of another size.
 """
 
-import shutil
+import random
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from filelock import FileLock
-
-from aupimo_helpers.data.layouts import candidates, find_pictures, is_ready, recognise
-from aupimo_helpers.data.pictures import slug
-from aupimo_helpers.data.record import Options, make_record, require_same
-from aupimo_helpers.data.selection import deal, refuse_gaps, target_names, with_masks
-from aupimo_helpers.data.writing import write_data_set
-from aupimo_helpers.errors import InputError, MissingError
-from aupimo_helpers.files import atomic_folder, explain_write_errors
+from aupimo_helpers.data.layouts import candidates, find_pictures, recognise
+from aupimo_helpers.data.pictures import Picture, is_image, slug
+from aupimo_helpers.data.writing import Options, make_record, require_same, write_data_set
+from aupimo_helpers.errors import InputError, MissingError, Problem
+from aupimo_helpers.files import build_once
 
 SOURCE = "own"
 
@@ -44,7 +43,7 @@ def import_folder(
 ) -> Path:
     """Copy your own pictures into MVTec AD's layout, as the data set ``own/NAME``.
 
-    Pixels keep their values (see `pixels.read_picture` for what happens to rotated, 16-bit and other special
+    Pixels keep their values (see `images.read_picture` for what happens to rotated, 16-bit and other special
     pictures), sizes may differ from picture to picture, and masks become 0 and 255. The source is only read. The new
     folder appears when it is complete, with a record of where everything came from in ``own.json``. Importing an
     unchanged source again does nothing.
@@ -57,7 +56,7 @@ def import_folder(
         source: A folder in one of the layouts above, or a CSV file.
         name: Name of the new data set; by default made from the source's name.
         data_root: Folder of all data sets; the new one becomes ``data_root/own/NAME``.
-        layout: ``auto`` to tell from the folder's names, or one of `LAYOUTS`.
+        layout: ``auto`` to tell from the folder's names, or one of the layouts above.
         test_share: Share of the normal images that goes into the test set (at least one image), where the source
             does not say.
         seed: Seed of that draw.
@@ -71,9 +70,9 @@ def import_folder(
         The folder ``data_root/own/NAME``.
 
     Raises:
-        MissingError: If the source, or a file that a CSV lists, is not there.
-        InputError: If nothing is recognised, files do not fit together, a file cannot be used, or the target exists
-            with other content.
+        MissingError: If the source is not there.
+        InputError: If nothing is recognised, the target exists with other content, or files do not fit together or
+            cannot be used; all such files are named.
         WriteError: If the target cannot be written. Nothing half-written is left.
 
     Example:
@@ -91,34 +90,31 @@ def import_folder(
     source = Path(source)
     options = Options(test_share, seed, mask_threshold, line_width, without_mask)
     options.validate()
-    found, pictures = find_pictures(source, layout, unlabelled=unlabelled)
-    everything = pictures
-    pictures = with_masks(everything, without_mask)
-    left_out = [picture for picture in everything if picture not in pictures]
-    refuse_gaps(pictures, source)
-    pictures = deal(pictures, test_share, seed)
-    targets = target_names(pictures)
     name = _name(source, name)
     target = Path(data_root) / SOURCE / name
+    problems: list[Problem] = []
+    found, pictures = find_pictures(source, layout, problems, unlabelled=unlabelled)
+    left_out = [picture for picture in pictures if picture.defect != "good" and picture.mask is None]
+    if without_mask == "error":
+        remedy = (
+            "AUPIMO needs the masks: draw the defects (labelme saves a JSON file beside the image), or leave such "
+            "images out with --without-mask skip"
+        )
+        problems += [Problem(picture.image, "shows a defect and has no mask", remedy) for picture in left_out]
+    pictures = [picture for picture in pictures if picture.defect == "good" or picture.mask is not None]
+    if not problems:
+        _refuse_gaps(pictures, source)
+    targets = _target_names(pictures := _deal(pictures, test_share, seed), problems)
     if source.is_dir() and target.resolve().is_relative_to(source.resolve()):
-        msg = f"{target} would lie inside the source {source}: choose another place with --data-root."
-        raise InputError(msg)
-    with explain_write_errors(target):
-        target.parent.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(target.parent / f".{name}.lock")
-        lock.acquire()
-    try:
-        record = make_record(source, found, options, pictures, targets, left_out)
-        if target.exists():
-            require_same(target, record)
-        else:
-            for debris in target.parent.glob(f".{name}.????????.tmp"):  # of a run that was killed
-                shutil.rmtree(debris, ignore_errors=True)
-            with atomic_folder(target) as temporary:
-                write_data_set(temporary, pictures, targets, options, record)
-    finally:
-        lock.release()
-    return target
+        raise InputError(f"{target} would lie inside the source {source}: choose another place with --data-root.")
+    record = make_record(source, found, options, pictures, targets, left_out, problems)
+    if problems:
+        write_data_set(None, pictures, targets, options, record, problems)
+    return build_once(
+        target,
+        lambda folder: write_data_set(folder, pictures, targets, options, record, problems),
+        accept=lambda folder: require_same(folder, record),
+    )
 
 
 def locate(path: str | Path, category: str | None = None, data_root: str | Path = "datasets") -> tuple[str, Path]:
@@ -148,17 +144,34 @@ def locate(path: str | Path, category: str | None = None, data_root: str | Path 
     if source.is_dir() and recognise(source) is None and (inside := candidates(source)):
         names = [folder.name for folder in inside]
         if category is None and len(inside) > 1:
-            msg = f"{path} holds several categories ({', '.join(names)}): choose one with --category."
-            raise InputError(msg)
+            raise InputError(f"{path} holds several categories ({', '.join(names)}): choose one with --category.")
         if category is not None and category not in names:
-            msg = f"There is no category {category} in {path}: it has {', '.join(names)}."
-            raise MissingError(msg)
+            raise MissingError(f"There is no category {category} in {path}: it has {', '.join(names)}.")
         source, name = inside[names.index(category) if category else 0], None
-    if source.is_dir() and name is None and is_ready(source):
+    if source.is_dir() and name is None and _is_ready(source):
         source = source.resolve()
         return f"{source.parent.name}/{source.name}", source.parent.parent
     folder = import_folder(source, name, data_root)
     return f"{SOURCE}/{folder.name}", Path(data_root)
+
+
+def _is_ready(source: Path) -> bool:
+    """Tell by the names in it whether anomalib reads a folder as it is: PNG only, and sorting keeps masks paired."""
+    images = sorted(path.relative_to(source) for path in source.rglob("*") if is_image(path))
+    if any(len(path.parts) != 3 or path.suffix not in (".png", ".PNG") for path in images):
+        return False
+    by_group: dict[tuple[str, ...], list[str]] = {}
+    for path in images:
+        by_group.setdefault(path.parts[:2], []).append(path.stem)
+    if not by_group.keys() >= {("train", "good"), ("test", "good")}:
+        return False
+    for split, defect in by_group.keys() - {("train", "good"), ("test", "good")}:
+        stems, masks = by_group.get(("test", defect), []), by_group.get(("ground_truth", defect), [])
+        if split == "train" or len(stems) != len(masks):
+            return False
+        if any(mask not in (stem, f"{stem}_mask") for stem, mask in zip(stems, masks, strict=True)):
+            return False
+    return True
 
 
 def _name(source: Path, name: str | None) -> str:
@@ -166,12 +179,53 @@ def _name(source: Path, name: str | None) -> str:
         resolved = source.resolve()
         name = slug(resolved.stem if resolved.is_file() else resolved.name)
         if not name:
-            msg = f"{source} gives no name for the data set: choose one with --name."
-            raise InputError(msg)
+            raise InputError(f"{source} gives no name for the data set: choose one with --name.")
     elif slug(name) != name.lower():
-        msg = (
-            f"{name!r} cannot be a data set's name: use letters, digits, '-', '_' and '.', "
-            f"such as {slug(name) or 'parts'!r}."
+        raise InputError(
+            f"{name!r} cannot be a data set's name: use letters, digits, '-', '_' and '.', such as "
+            f"{slug(name) or 'parts'!r}."
         )
-        raise InputError(msg)
     return name
+
+
+def _refuse_gaps(pictures: Sequence[Picture], source: Path) -> None:
+    """Refuse a data set without a group of images that cannot be done without."""
+    normal = [picture for picture in pictures if picture.defect == "good"]
+    splits = Counter(picture.split for picture in normal)
+    if not normal:
+        gap = "no normal images: the model learns from them, and AUPIMO counts its false alarms on them"
+    elif not splits["train"] and splits[None] < 2:
+        gap = "too few normal images for training: at least one, and one more for the test"
+    elif not splits["test"] and (splits[None] < 1 or len(normal) < 2):
+        gap = "no normal test image, on which false alarms are counted: move some of the training images to the test"
+    elif len(normal) == len(pictures):
+        gap = "no image with a defect and a mask: AUPIMO is the recall of defects, so add at least one"
+    else:
+        return
+    raise InputError(f"{source} has {gap}.")
+
+
+def _deal(pictures: Sequence[Picture], test_share: float, seed: int) -> list[Picture]:
+    """Deal the normal images that belong to no split yet, at random; both splits get at least one image."""
+    open_ones = [i for i, picture in enumerate(pictures) if picture.split is None]
+    splits = Counter(picture.split for picture in pictures if picture.defect == "good")
+    wanted = round(test_share * len(open_ones))
+    most = len(open_ones) - (0 if splits["train"] else 1)
+    least = 0 if splits["test"] else 1
+    chosen = set(random.Random(seed).sample(open_ones, max(0, min(max(wanted, least), most))))
+    return [
+        replace(picture, split="test" if i in chosen else "train") if picture.split is None else picture
+        for i, picture in enumerate(pictures)
+    ]
+
+
+def _target_names(pictures: Sequence[Picture], problems: list[Problem]) -> list[str]:
+    """The new images' paths, such as ``test/dent/1.png``; two that would get the same one are a problem."""
+    names = [f"{picture.split}/{picture.defect}/{picture.image.stem}.png" for picture in pictures]
+    first: dict[str, Path] = {}
+    for picture, name in zip(pictures, names, strict=True):
+        # Compared without case, because some file systems do.
+        if first.setdefault(name.lower(), picture.image) != picture.image:
+            what = f"and {first[name.lower()]} would both become {name}"
+            problems.append(Problem(picture.image, what, "Rename one of them"))
+    return names

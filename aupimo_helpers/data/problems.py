@@ -2,42 +2,19 @@
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass
 from math import ceil
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 from tqdm import tqdm
 
-from aupimo_helpers.errors import InputError, MissingError
+from aupimo_helpers.data.images import FOREIGN_SUFFIXES, IMAGE_SUFFIXES, pair_masks, read_mask, read_picture
+from aupimo_helpers.errors import InputError, MissingError, Problem, collecting
 
-_OTHER_FORMATS = {".bmp", ".gif", ".jpeg", ".jpg", ".tif", ".tiff", ".webp"}
+_OTHER_FORMATS = {*IMAGE_SUFFIXES, *FOREIGN_SUFFIXES} - {".png"}
 _LAYOUT = "The layout is train/good, test/good, test/DEFECT and ground_truth/DEFECT with NAME_mask.png"
-
-
-@dataclass(frozen=True)
-class Problem:
-    """One thing that is wrong.
-
-    Attributes:
-        file: The file or folder it is about.
-        what: What is wrong with it.
-        remedy: What to do.
-
-    Example:
-        >>> print(Problem(Path("test/cut/000.png"), "has no mask", "Add ground_truth/cut/000_mask.png"))
-        test/cut/000.png: has no mask. Add ground_truth/cut/000_mask.png.
-    """
-
-    file: Path
-    what: str
-    remedy: str
-
-    def __str__(self) -> str:
-        """The problem as a sentence or two."""
-        return f"{self.file}: {self.what}. {self.remedy}."
 
 
 def check(
@@ -67,14 +44,15 @@ def check(
     folder = Path(folder)
     lower, upper = fpr_bounds
     if not 0 < lower < upper <= 1:
-        msg = f"The FPR bounds must be in order and in (0, 1], such as 1e-5 and 1e-4, not {lower:g} and {upper:g}."
-        raise InputError(msg)
+        raise InputError(
+            f"The FPR bounds must be in order and in (0, 1], such as 1e-5 and 1e-4, not {lower:g} and {upper:g}."
+        )
     if min(image_size) < 1:
-        msg = f"The image size must be positive, not {image_size[0]} x {image_size[1]}."
-        raise InputError(msg)
+        raise InputError(f"The image size must be positive, not {image_size[0]} x {image_size[1]}.")
     if not folder.is_dir():
-        msg = f"There is no folder {folder}. Give the category's folder, the one that holds train and test."
-        raise MissingError(msg)
+        raise MissingError(
+            f"There is no folder {folder}. Give the category's folder, the one that holds train and test."
+        )
 
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     images = [path for path in files if path.suffix in {".png", ".PNG"}]
@@ -83,17 +61,31 @@ def check(
     problems = list(_check_layout(folder, files, images))
     problems += _check_presence(folder, train, test)
     normal = [path for path in test if path.parent.name == "good"]
-    anomalous = [path for path in test if path.parent.name != "good"]
     problems += _check_normal_pixels(folder, len(normal), lower, image_size)
-    masks = {path: _mask_of(folder, path) for path in anomalous}
-    used = {mask for mask in masks.values() if mask is not None}
-    for path in _of(images, folder, "ground_truth"):
-        if path not in used:
-            problems.append(
-                Problem(path, "is a mask without an image in test", "Remove it, or add the image that it belongs to")
-            )
-    problems += _check_images(folder, train, normal, masks, image_size)
+    anomalous = [path for path in test if path.parent.name != "good"]
+    masks = _of(images, folder, "ground_truth")
+    found, left, unclear = pair_masks(_named(anomalous), _named(masks))
+    problems += unclear
+    what, remedy = "is a mask without an image in test", "Remove it, or add the image that it belongs to"
+    problems += [Problem(path, what, remedy) for path in left]
+    if len(anomalous) == len(found) == len(masks):
+        problems += _check_order(folder, found)
+    problems += _check_images(folder, train, [*normal, *anomalous], found, image_size)
     return problems
+
+
+def _named(paths: list[Path]) -> list[tuple[str, Path]]:
+    return [(f"{path.parent.name}/{path.stem}", path) for path in paths]
+
+
+def _check_order(folder: Path, found: dict[Path, Path]) -> Iterator[Problem]:
+    """Sorted by path, as anomalib pairs images and masks, ``a_mask`` comes behind ``a1_mask``."""
+    for image, mask in zip(sorted(found, key=str), sorted(found.values(), key=str), strict=True):
+        if found[image] != mask:
+            what = f"would be taken for the mask of {image}: anomalib pairs images and masks by sorting their names"
+            yield Problem(
+                mask, what, f"Give each mask its image's very name, as this does: aupimo data import {folder}"
+            )
 
 
 def _of(images: list[Path], folder: Path, split: str) -> list[Path]:
@@ -112,7 +104,7 @@ def _check_layout(folder: Path, files: list[Path], images: list[Path]) -> Iterat
             others.setdefault(path.parent, []).append(path)
     for parent, paths in others.items():
         more = f" and {len(paths) - 1} more" if len(paths) > 1 else ""
-        what = f"{paths[0].name}{more} will be ignored: only .png is read"
+        what = f"holds {paths[0].name}{more}, which will be ignored: only .png is read"
         yield Problem(parent, what, "Convert to PNG, for instance with: aupimo data import")
     root = folder.resolve()
     for path in images:
@@ -153,77 +145,61 @@ def _check_normal_pixels(folder: Path, count: int, lower: float, size: tuple[int
         )
 
 
-def _mask_of(folder: Path, image: Path) -> Path | None:
-    """The mask of an anomalous test image: ``NAME_mask.png`` as in MVTec AD, or ``NAME.png``."""
-    masks = folder / "ground_truth" / image.parent.name
-    for name in (f"{image.stem}_mask.png", f"{image.stem}_mask.PNG", f"{image.stem}.png", f"{image.stem}.PNG"):
-        if (masks / name).is_file():
-            return masks / name
-    return None
-
-
 def _check_images(
-    folder: Path, train: list[Path], normal: list[Path], masks: dict[Path, Path | None], size: tuple[int, int]
+    folder: Path, train: list[Path], test: list[Path], masks: dict[Path, Path], size: tuple[int, int]
 ) -> list[Problem]:
     """Read every image and mask once."""
     problems: list[Problem] = []
     trained: dict[bytes, Path] = {}
-    for path in tqdm([*train, *normal, *masks], desc="checking", unit="image", disable=None, leave=False):
-        pixels = _read(path, "RGB", problems)
-        if pixels is not None:
+    for path in tqdm([*train, *test], desc="checking", unit="image", disable=None, leave=False):
+        shape = None
+        with collecting(problems):
+            pixels = read_picture(path)
+            pixels, shape = pixels if pixels.ndim == 3 else np.repeat(pixels[..., None], 3, axis=2), pixels.shape[:2]
+            problems += _check_misread(path, pixels, "RGB", folder)
             digest = hashlib.blake2b(pixels.tobytes() + str(pixels.shape).encode(), digest_size=16).digest()
             if path.is_relative_to(folder / "train"):
                 trained.setdefault(digest, path)
             elif digest in trained:
                 what = f"is the same image as {trained[digest]}, so the model was trained on it"
                 problems.append(Problem(path, what, "Remove one of the two"))
-        if path not in masks:
-            continue
-        mask_path = masks[path]
-        if mask_path is None:
-            wanted = folder / "ground_truth" / path.parent.name / f"{path.stem}_mask.png"
-            problems.append(Problem(path, "is an image with a defect but has no mask", f"Add {wanted}"))
-        elif (mask := _read(mask_path, "L", problems)) is not None:
-            problems += _check_mask(mask_path, mask, path, pixels, size)
+        with collecting(problems):
+            if path in masks:
+                mask = read_mask(masks[path])
+                problems += _check_misread(masks[path], mask, "L", folder)
+                problems += _check_mask(masks[path], mask, path, shape, size)
+            elif path.is_relative_to(folder / "test") and path.parent.name != "good":
+                wanted = folder / "ground_truth" / path.parent.name / f"{path.stem}_mask.png"
+                problems.append(Problem(path, f"is an image with a defect but {wanted} is missing", "Draw the mask"))
     return problems
 
 
+def _check_misread(path: Path, pixels: NDArray, mode: str, folder: Path) -> Iterator[Problem]:
+    """Reading only converts the stored values in anomalib: not upright, without the lower bits or alpha channel."""
+    with Image.open(path) as image:
+        unusual = {"exif", "transparency", "xmp", "XML:com.adobe.xmp", "Raw profile type exif"} & image.info.keys()
+        if image.mode in ("L", mode) and not unusual and image.size == pixels.shape[1::-1]:
+            return
+        stored = np.asarray(image.convert(mode))
+    if not np.array_equal(stored if mode == "RGB" else stored > 0, pixels):
+        what = "is stored turned, with more than 8 bits or in dark colours, and anomalib reads it as it is stored"
+        yield Problem(path, what, f"Import the folder: aupimo data import {folder}")
+
+
 def _check_mask(
-    mask_path: Path, mask: NDArray[np.uint8], path: Path, pixels: NDArray[np.uint8] | None, size: tuple[int, int]
+    mask_path: Path, mask: NDArray[np.bool_], path: Path, shape: tuple[int, ...] | None, size: tuple[int, int]
 ) -> Iterator[Problem]:
-    """Size and values of a mask."""
-    if pixels is not None and mask.shape != pixels.shape[:2]:
-        yield Problem(
-            mask_path,
-            f"is {mask.shape[0]} x {mask.shape[1]} pixels, its image {path} is {pixels.shape[0]} x {pixels.shape[1]}",
-            "Make the two the same size",
-        )
-    values = np.unique(mask)
-    if len(values[values > 0]) > 1:
-        what = f"has {len(values)} grey values from {values[0]} to {values[-1]}, a mask has two"
-        yield Problem(
-            mask_path, what, "Save it with 0 for normal and 255 for defective pixels, without compression loss"
-        )
-    elif not mask.any():
-        what = "is empty (all zero), though its image is among the defects"
-        yield Problem(mask_path, what, f"Draw the defect, or move {path} to test/good and remove the mask")
-    else:
-        # Masks are resized to the nearest pixel, as torchvision does for masks.
-        rows = np.arange(size[0]) * mask.shape[0] // size[0]
-        columns = np.arange(size[1]) * mask.shape[1] // size[1]
-        if not mask[np.ix_(rows, columns)].any():
-            what = f"vanishes when it is resized to {size[0]} x {size[1]}, so its image would count as normal"
-            yield Problem(mask_path, what, "Evaluate at a larger size, or crop the images around the objects")
-
-
-def _read(path: Path, mode: str, problems: list[Problem]) -> NDArray[np.uint8] | None:
-    """Read an image, or add to the problems and return ``None``."""
-    try:
-        with Image.open(path) as image:
-            return np.asarray(image.convert(mode))
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        reason = (
-            "not an image" if isinstance(error, UnidentifiedImageError) else str(error).splitlines()[0].rstrip(".")
-        )
-        problems.append(Problem(path, f"cannot be read ({reason})", "Replace it with a sound copy, or remove it"))
-        return None
+    """Size and content of a mask."""
+    if shape is not None and mask.shape != shape:
+        what = f"is {mask.shape[0]} x {mask.shape[1]} pixels, its image {path} is {shape[0]} x {shape[1]}"
+        yield Problem(mask_path, what, "Make the two the same size")
+    if not mask.any():
+        what = f"is empty (all zero), though its image {path} is among the defects"
+        yield Problem(mask_path, what, "Draw the defect, or move the image to test/good and remove the mask")
+        return
+    # Masks are resized to the nearest pixel, as torchvision does for masks.
+    rows = np.arange(size[0]) * mask.shape[0] // size[0]
+    columns = np.arange(size[1]) * mask.shape[1] // size[1]
+    if not mask[np.ix_(rows, columns)].any():
+        what = f"vanishes when it is resized to {size[0]} x {size[1]}, so its image would count as normal"
+        yield Problem(mask_path, what, "Evaluate at a larger size, or crop the images around the objects")

@@ -15,42 +15,24 @@ The embedded sets (synthetic, photos) also have ``defects.csv`` (severity and si
 ``dataset.json`` (which recipe and seed made them).
 """
 
-import difflib
 import json
 import re
-import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import pandas as pd
-from filelock import FileLock
-
-from aupimo_helpers.errors import InputError, MissingError, WriteError
-from aupimo_helpers.files import atomic_folder, explain_write_errors
+from aupimo_helpers.errors import InputError, MissingError, did_you_mean
+from aupimo_helpers.files import build_once
 
 if TYPE_CHECKING:
+    import pandas as pd
     from anomalib.data import MVTecAD
-
 
 EMBEDDED = ("photos/brick", "photos/grass", "photos/gravel", "synthetic/leather")
 
 # anomalib.data.datasets.image.mvtecad.CATEGORIES; repeated so that naming a data set does not import anomalib.
 MVTEC_CATEGORIES = (
-    "bottle",
-    "cable",
-    "capsule",
-    "carpet",
-    "grid",
-    "hazelnut",
-    "leather",
-    "metal_nut",
-    "pill",
-    "screw",
-    "tile",
-    "toothbrush",
-    "transistor",
-    "wood",
-    "zipper",
+    *("bottle", "cable", "capsule", "carpet", "grid", "hazelnut", "leather", "metal_nut"),
+    *("pill", "screw", "tile", "toothbrush", "transistor", "wood", "zipper"),
 )
 
 
@@ -98,52 +80,29 @@ def make(
 
     Example:
         >>> import tempfile
-        >>> root = tempfile.mkdtemp()
-        >>> path = make("photos/gravel", root)
-        >>> path.relative_to(root).as_posix(), sorted(p.name for p in (path / "test").iterdir())
-        ('photos/gravel', ['color', 'cut', 'fold', 'glue', 'good', 'poke'])
-        >>> shutil.rmtree(root)
+        >>> with tempfile.TemporaryDirectory() as root:
+        ...     sorted(path.name for path in (make("photos/gravel", root) / "test").iterdir())
+        ['color', 'cut', 'fold', 'glue', 'good', 'poke']
     """
     source, category = _split(dataset)
     path = Path(data_root) / source / category
     if seed is not None and dataset not in EMBEDDED:
-        msg = f"The data set {dataset} is not made from random numbers: leave out the seed {seed}."
-        raise InputError(msg)
+        raise InputError(f"The data set {dataset} is not made from random numbers: leave out the seed {seed}.")
     if from_folder is not None and source != "mvtec":
-        msg = f"Only MVTec AD's categories are copied from a folder; {dataset} is not one of them."
-        raise InputError(msg)
-    if path.is_dir():
-        _accept(dataset, path, seed)
-        return path
-    if dataset not in available():
+        raise InputError(f"Only MVTec AD's categories are copied from a folder; {dataset} is not one of them.")
+    if dataset not in available() and not path.is_dir():
         raise MissingError(_not_there(dataset, Path(data_root)))
-    for part in (path, path.parent, Path(data_root)):
-        if part.exists():  # a folder would have been accepted above, or is a parent to put it into
-            if not part.is_dir():
-                msg = (
-                    f"Cannot write {path}: {part} is a file, not a folder. Move it away or choose another data root."
-                )
-                raise WriteError(msg)
-            break
-    with explain_write_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        # Beside the folder, never in it: the folder appears by one rename.
-        with FileLock(path.parent / f".{'mvtec' if source == 'mvtec' else category}.lock"):
-            if path.is_dir():  # another process made it while this one waited
-                _accept(dataset, path, seed)
-                return path
-            for debris in path.parent.glob(f".{category}.*.tmp"):  # of a run that was killed
-                shutil.rmtree(debris, ignore_errors=True)
-            if source == "mvtec":
-                from aupimo_helpers.data.mvtec import fetch
 
-                fetch(category, path.parent, from_folder=from_folder)
-            else:
-                from aupimo_helpers.synthesis.dataset import write
+    def build(folder: Path) -> None:
+        from aupimo_helpers.synthesis.dataset import write
 
-                with atomic_folder(path) as temporary:
-                    write(dataset, temporary, seed=seed or 0)
-    return path
+        write(dataset, folder, seed=seed or 0)
+
+    if source == "mvtec" and not path.is_dir():
+        from aupimo_helpers.data.mvtec import fetch
+
+        fetch(category, path.parent, from_folder=from_folder)
+    return build_once(path, build, accept=lambda folder: _accept(dataset, folder, seed))
 
 
 def folder(dataset: str, data_root: str | Path = "datasets") -> Path:
@@ -170,8 +129,9 @@ def folder(dataset: str, data_root: str | Path = "datasets") -> Path:
     if path.is_dir():
         return path
     if dataset in available():
-        msg = f"There is no folder {path}. Make it with: aupimo data make {dataset} --data-root {data_root}"
-        raise MissingError(msg)
+        raise MissingError(
+            f"There is no folder {path}. Make it with: aupimo data make {dataset} --data-root {data_root}"
+        )
     raise MissingError(_not_there(dataset, Path(data_root)))
 
 
@@ -214,7 +174,7 @@ def datamodule(
     )
 
 
-def defects(dataset: str, data_root: str | Path = "datasets") -> pd.DataFrame | None:
+def defects(dataset: str, data_root: str | Path = "datasets") -> "pd.DataFrame | None":
     """Read what is known of each defect.
 
     Args:
@@ -233,15 +193,17 @@ def defects(dataset: str, data_root: str | Path = "datasets") -> pd.DataFrame | 
     table_path = folder(dataset, data_root) / "defects.csv"
     if not table_path.exists():
         return None
+    import pandas as pd
+
     try:
         table = pd.read_csv(table_path)
     except (ValueError, UnicodeDecodeError) as error:
-        msg = f"{table_path} is not a table: {str(error).splitlines()[0]}. Remove the data set and make it again."
-        raise InputError(msg) from error
+        reason = str(error).splitlines()[0]
+        raise InputError(f"{table_path} is not a table: {reason}. Remove the data set and make it again.") from error
     missing = {"image_path", "defect", "severity", "mask_area"} - set(table.columns)
     if missing:
-        msg = f"{table_path} has no column {', '.join(sorted(missing))}. Remove the data set and make it again."
-        raise InputError(msg)
+        columns = ", ".join(sorted(missing))
+        raise InputError(f"{table_path} has no column {columns}. Remove the data set and make it again.")
     return table
 
 
@@ -249,10 +211,10 @@ def _split(dataset: str) -> tuple[str, str]:
     """Split ``SOURCE/CATEGORY``."""
     parts = dataset.split("/")
     if len(parts) != 2 or not all(re.fullmatch(r"[^\s./\\][^/\\]*", part) for part in parts):
-        msg = f"A data set is named SOURCE/CATEGORY, such as synthetic/leather, not {dataset!r}."
-        if near := difflib.get_close_matches(dataset, available(), n=1, cutoff=0.5):
-            msg += f" Did you mean {near[0]}?"
-        raise InputError(msg)
+        raise InputError(
+            f"A data set is named SOURCE/CATEGORY, such as synthetic/leather, not {dataset!r}."
+            + did_you_mean(dataset, available())
+        )
     return parts[0], parts[1]
 
 
@@ -263,10 +225,7 @@ def _not_there(dataset: str, data_root: Path) -> str:
         for path in data_root.glob("[!.]*/[!.]*")
         if path.is_dir() and (path / "train").is_dir()
     )
-    known = sorted({*available(), *there})
-    message = f"There is no data set {dataset}."
-    if near := difflib.get_close_matches(dataset, known, n=1, cutoff=0.5):
-        message += f" Did you mean {near[0]}?"
+    message = f"There is no data set {dataset}.{did_you_mean(dataset, sorted({*available(), *there}))}"
     message += f" Embedded: {', '.join(EMBEDDED)}; MVTec AD: mvtec/CATEGORY"
     if own := sorted(set(there) - set(available())):
         message += f"; in {data_root}: {', '.join(own)}"
@@ -276,8 +235,9 @@ def _not_there(dataset: str, data_root: Path) -> str:
 def _accept(dataset: str, path: Path, seed: int | None) -> None:
     """Refuse an embedded set that is not the one asked for; any folder without ``dataset.json`` is the user's own."""
     if not (path / "train" / "good").is_dir():
-        msg = f"{path} is not a data set: it has no folder train/good. For details: aupimo data check {path}"
-        raise InputError(msg)
+        raise InputError(
+            f"{path} is not a data set: it has no folder train/good. For details: aupimo data check {path}"
+        )
     record_path = path / "dataset.json"
     if dataset not in EMBEDDED or not record_path.exists():
         return
@@ -288,11 +248,8 @@ def _accept(dataset: str, path: Path, seed: int | None) -> None:
         record: dict[str, Any] = json.loads(record_path.read_text(encoding="utf-8"))
         recipe, made_with = int(record["recipe"]), int(record["seed"])
     except (ValueError, KeyError, TypeError) as error:
-        msg = f"{record_path} is damaged. {remedy}"
-        raise InputError(msg) from error
+        raise InputError(f"{record_path} is damaged. {remedy}") from error
     if recipe != RECIPE:
-        msg = f"{path} was made by recipe {recipe}, this version has recipe {RECIPE}. {remedy}"
-        raise InputError(msg)
+        raise InputError(f"{path} was made by recipe {recipe}, this version has recipe {RECIPE}. {remedy}")
     if seed is not None and seed != made_with:
-        msg = f"{path} was made with seed {made_with}, not {seed}. {remedy} --seed {seed}"
-        raise InputError(msg)
+        raise InputError(f"{path} was made with seed {made_with}, not {seed}. {remedy} --seed {seed}")

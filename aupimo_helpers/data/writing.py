@@ -1,11 +1,13 @@
-"""The new data set's files: images and masks as PNG."""
+"""The new data set's files: images and masks as PNG, and a record of what it was made from and with."""
 
 import json
 from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pooch
 from numpy.typing import NDArray
 from PIL import Image
 from tqdm import tqdm
@@ -13,58 +15,139 @@ from tqdm import tqdm
 from aupimo_helpers.data.images import bit_depth, deepest_value, read_mask, read_picture
 from aupimo_helpers.data.labelme import draw_mask, read_labelme
 from aupimo_helpers.data.pictures import Picture
-from aupimo_helpers.data.record import RECORD, Options
-from aupimo_helpers.errors import InputError
+from aupimo_helpers.errors import InputError, MissingError, Problem, ProblemError, collecting
+
+RECORD = "own.json"
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Options:
+    """What, besides the files themselves, decides what is written."""
+
+    test_share: float
+    seed: int
+    mask_threshold: float | None
+    line_width: float | None
+    without_mask: str
+
+    def validate(self) -> None:
+        """Refuse values that mean nothing."""
+        if not 0 < self.test_share < 1:
+            raise InputError(f"test_share is {self.test_share}: give a number between 0 and 1, such as 0.3.")
+        if self.without_mask not in ("error", "skip"):
+            raise InputError(f"without_mask is {self.without_mask!r}: choose 'skip' or 'error'.")
+        if self.line_width is not None and not 0 < self.line_width < np.inf:
+            raise InputError(f"line_width is {self.line_width}: give a width in pixels above 0.")
+        if self.mask_threshold is not None and not 0 < self.mask_threshold < np.inf:
+            raise InputError(f"mask_threshold is {self.mask_threshold}: give a grey value above 0, such as 128.")
+
+
+def make_record(
+    source: Path,
+    layout: str,
+    options: Options,
+    pictures: Sequence[Picture],
+    targets: Sequence[str],
+    left_out: Sequence[Picture],
+    problems: list[Problem],
+) -> dict[str, Any]:
+    """Note where every picture comes from, without paths of this machine."""
+    base = (source if source.is_dir() else source.parent).resolve()
+
+    def relative(path: Path) -> str:
+        resolved = path.resolve()
+        return resolved.relative_to(base).as_posix() if resolved.is_relative_to(base) else path.name
+
+    images = []
+    progress = tqdm(zip(pictures, targets, strict=True), "Reading", len(targets), unit="image", disable=None)
+    for picture, target in progress:
+        with collecting(problems):
+            entry = {"path": target, "source": relative(picture.image), "sha256": _sha256(picture.image)}
+            if picture.mask is not None:
+                entry |= {"mask_source": relative(picture.mask), "mask_sha256": _sha256(picture.mask)}
+            images.append(entry)
+    return {
+        "format": FORMAT,
+        "source": source.resolve().name,
+        "layout": layout,
+        "options": asdict(options),
+        "left_out": [relative(picture.image) for picture in left_out],
+        "images": sorted(images, key=lambda entry: entry["path"]),
+    }
+
+
+def _sha256(path: Path) -> str:
+    try:
+        return pooch.file_hash(str(path))
+    except OSError as error:
+        what, remedy = f"cannot be read ({error.strerror})", "Copy it again from its source, or remove it"
+        raise ProblemError.of(path, what, remedy) from error
+
+
+def read_record(folder: str | Path) -> dict[str, Any]:
+    """What an import noted: ``source``, ``layout``, ``options``, ``bits``, ``left_out`` and ``images``."""
+    path = Path(folder) / RECORD
+    if not path.is_file():
+        raise MissingError(f"{folder} has no {RECORD}: it was not made by aupimo data import.")
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+        if record["format"] != FORMAT or not record["images"]:
+            raise KeyError("format")
+    except (UnicodeDecodeError, json.JSONDecodeError, KeyError, TypeError) as error:
+        raise InputError(f"{path} is damaged: delete the folder {folder} and import again.") from error
+    return record
+
+
+def require_same(target: Path, record: dict[str, Any]) -> None:
+    """Refuse to touch a folder that holds something else than what an import would write now."""
+    if not (target / RECORD).is_file():
+        raise InputError(
+            f"{target} exists already and was not made by aupimo data import: choose another name with --name."
+        )
+    old = read_record(target)
+    missing = [entry["path"] for entry in old["images"] if not (target / entry["path"]).is_file()]
+    if missing:
+        raise InputError(
+            f"{target / missing[0]} is missing from an earlier import: delete the folder {target} and import again."
+        )
+    if any(old.get(key) != value for key, value in record.items() if key != "source"):
+        raise InputError(
+            f"{target} exists already, made from other pictures or with other options: choose another name with "
+            f"--name, or delete that folder first."
+        )
 
 
 def write_data_set(
-    folder: Path,
+    folder: Path | None,
     pictures: Sequence[Picture],
     targets: Sequence[str],
     options: Options,
     record: dict[str, Any],
+    problems: list[Problem],
 ) -> None:
-    """Write images, masks and the record.
-
-    Args:
-        folder: An empty folder.
-        pictures: The pictures, each with a split.
-        targets: Their names in the folder.
-        options: What the import was asked to do.
-        record: From `record.make_record`; the depth of 16-bit pictures is added.
-
-    Raises:
-        InputError: If files cannot be used: the first is explained, the others are counted.
-
-    Example:
-        >>> import tempfile
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     image = Path(folder, "1.jpg")
-        ...     Image.new("L", (4, 4)).save(image)
-        ...     options = Options(0.3, 0, None, None, "error")
-        ...     write_data_set(Path(folder), [Picture(image, "good", "train")], ["train/good/1.png"], options, {})
-        ...     Path(folder, "train", "good", "1.png").is_file()
-        True
-    """
-    largest = max((deepest_value(picture.image) for picture in pictures), default=0)
+    """Write images, masks and the record into an empty folder; with problems, only look for more of them."""
+    unusable = {problem.file for problem in problems}
+    usable, largest = [], 0
+    for picture, target in zip(pictures, targets, strict=True):
+        with collecting(problems):
+            if picture.image not in unusable:
+                largest = max(largest, deepest_value(picture.image))
+                usable.append((picture, target))
     bits = bit_depth(largest)
-    failures: list[str] = []
-    progress = tqdm(zip(pictures, targets, strict=True), "Writing", len(targets), unit="image", disable=None)
-    for picture, target in progress:
-        try:
+    for picture, target in tqdm(usable, "Writing", unit="image", disable=None):
+        with collecting(problems):
             image = read_picture(picture.image, bits)
             mask = _mask(picture, image.shape[:2], options)
-        except InputError as error:
-            failures.append(str(error))
+        if problems or folder is None:
             continue
         _save(image, folder / target)
         if picture.defect != "good":
             # The mask gets its image's very name: anomalib pairs the two lists by sorting them, and "_mask" would
             # sort "a_mask" behind "a1_mask" although "a" comes before "a1".
             _save(mask.astype(np.uint8) * 255, folder / target.replace("test", "ground_truth", 1))
-    if failures:
-        more = f" {len(failures) - 1} more files cannot be used either." if len(failures) > 1 else ""
-        raise InputError(failures[0] + more)
+    if problems or folder is None:
+        raise ProblemError(problems)
     text = json.dumps({**record, "bits": bits if largest else None}, indent=1, ensure_ascii=False)
     (folder / RECORD).write_text(text + "\n", encoding="utf-8")
 
@@ -76,29 +159,22 @@ def _mask(picture: Picture, size: tuple[int, ...], options: Options) -> NDArray[
     if picture.mask.suffix.lower() == ".json":
         annotation = read_labelme(picture.mask)
         mask_size: tuple[int, ...] = annotation.size
-        if mask_size == size:
-            mask = draw_mask(annotation, options.line_width)
+        mask = draw_mask(annotation, options.line_width) if mask_size == size else np.zeros(size, dtype=bool)
     else:
         mask = read_mask(picture.mask, options.mask_threshold)
         mask_size = mask.shape
     if mask_size != size:
-        msg = (
-            f"{picture.mask} is {mask_size[1]} x {mask_size[0]} pixels and its image {picture.image.name} "
-            f"{size[1]} x {size[0]}: draw the mask on the image in its own size."
-        )
-        raise InputError(msg)
-    if picture.defect == "good" and mask.any():
-        msg = (
-            f"{picture.mask} marks a defect in {picture.image}, which is a normal image: move or correct one of them."
-        )
-        raise InputError(msg)
-    if picture.defect != "good" and not mask.any():
-        msg = (
-            f"{picture.mask} marks no pixel, but {picture.image} is an image with a defect: draw it, or move the "
-            f"image to the normal ones."
-        )
-        raise InputError(msg)
-    return mask
+        what = f"is {mask_size[1]} x {mask_size[0]} pixels and its image {picture.image.name} {size[1]} x {size[0]}"
+        remedy = "Draw the mask on the image in its own size"
+    elif picture.defect == "good" and mask.any():
+        what = f"marks a defect in {picture.image}, which is a normal image"
+        remedy = "Move or correct one of them"
+    elif picture.defect != "good" and not mask.any():
+        what = f"marks no pixel, but {picture.image} is an image with a defect"
+        remedy = "Draw it, or move the image to the normal ones"
+    else:
+        return mask
+    raise ProblemError.of(picture.mask, what, remedy)
 
 
 def _save(pixels: NDArray[np.uint8], path: Path) -> None:

@@ -14,11 +14,10 @@ from tqdm import tqdm
 
 from aupimo_helpers.synthesis import leather, photos
 from aupimo_helpers.synthesis.defects import DEFECT_TYPES, Defect, make_defect
+from aupimo_helpers.synthesis.noise import SHAPE
 
 # Raise it whenever a pixel of any embedded set changes: results made from the older one must not pass for new.
 RECIPE = 1
-
-SHAPE = (256, 256)
 
 # Images per set: train/good, test/good, and per defect type.
 COUNTS = {"leather": (200, 32, 18), "brick": (120, 32, 12), "grass": (120, 32, 12), "gravel": (120, 32, 12)}
@@ -27,23 +26,15 @@ Render = Callable[[np.random.Generator, bool, Defect | None], NDArray[np.uint8]]
 
 
 def write(dataset: str, folder: Path, *, seed: int = 0, workers: int = 2) -> None:
-    """Fill an empty folder with a data set in MVTec AD's layout, ``defects.csv`` and ``dataset.json``.
-
-    Each image has a random generator of its own, made from the seed and the image's path: the pixels do not depend on
-    the number of workers, nor on the order in which they finish. The workers are threads: NumPy and the PNG encoder
-    release the interpreter's lock, and threads need no fork, which is unsafe in notebooks.
-
-    Args:
-        dataset: ``synthetic/leather`` or ``photos/...``.
-        folder: An empty folder.
-        seed: Seed of the whole set.
-        workers: Threads.
-
-    Raises:
-        OSError: If a file cannot be written.
-    """
+    """Fill an empty folder with a data set in MVTec AD's layout, ``defects.csv`` and ``dataset.json``."""
+    # Each image has a random generator of its own: the pixels do not depend on the number of workers, nor on the
+    # order in which they finish. Threads, because NumPy and the PNG encoder release the interpreter's lock, and
+    # because they need no fork, which is unsafe in notebooks.
     category = dataset.split("/")[1]
-    render: Render = leather.photograph if category == "leather" else photos.photographer(category)
+    if category == "leather":
+        render: Render = lambda rng, _train, defect: leather.render(rng, defect)  # noqa: E731
+    else:
+        render = photos.photographer(category)
     train, normal, per_defect = COUNTS[category]
     names = [("train", "good", i) for i in range(train)] + [("test", "good", i) for i in range(normal)]
     names += [("test", defect, i) for defect in DEFECT_TYPES for i in range(per_defect)]
@@ -77,7 +68,7 @@ def write(dataset: str, folder: Path, *, seed: int = 0, workers: int = 2) -> Non
 def _write_image(
     folder: Path, split: str, label: str, number: int, *, render: Render, seed: int, position: int, of: int
 ) -> dict[str, Any] | None:
-    """Draw and save one image, and its mask if it has a defect. Returns its row of ``defects.csv``."""
+    """Draw and save one image, and its mask if it has a defect; returns its row of ``defects.csv``."""
     rng = np.random.default_rng([seed, position])
     image_path = Path(split, label, f"{number:03d}.png")
     if label == "good":

@@ -21,45 +21,18 @@ DEFECT_TYPES = ("color", "cut", "fold", "glue", "poke")
 
 @dataclass(frozen=True)
 class Defect:
-    """What a defect does to a surface, pixel by pixel.
+    """What a defect does to a surface, pixel by pixel: layers (H, W), from 0 to 1 if nothing else is said."""
 
-    Attributes:
-        mask: (H, W) bool, the pixels that are defective.
-        relief: (H, W) float32, height added to the surface, in pixels.
-        flatten: (H, W) float32 in [0, 1], how much of the surface's own texture is levelled out.
-        tint: (H, W, 3) float32 in [0, 1], the colour laid over the surface.
-        opacity: (H, W) float32 in [0, 1], how much of ``tint`` covers the surface.
-        gloss: (H, W) float32 in [0, 1], strength of the mirror-like reflection.
-    """
-
-    mask: NDArray[np.bool_]
-    relief: FloatImage
-    flatten: FloatImage
-    tint: FloatImage
-    opacity: FloatImage
-    gloss: FloatImage
+    mask: NDArray[np.bool_]  # the pixels that are defective
+    relief: FloatImage  # height added to the surface, in pixels
+    flatten: FloatImage  # how much of the surface's own texture is levelled out
+    tint: FloatImage  # (H, W, 3), the colour laid over the surface
+    opacity: FloatImage  # how much of `tint` covers the surface
+    gloss: FloatImage  # strength of the mirror-like reflection
 
 
 def make_defect(kind: str, rng: np.random.Generator, shape: tuple[int, int], severity: float) -> Defect:
-    """Draw one defect.
-
-    Args:
-        kind: One of :data:`DEFECT_TYPES`.
-        rng: Source of randomness: place, shape, size, colour.
-        shape: Height and width of the image in pixels; sizes are meant for 256 x 256.
-        severity: Contrast, in (0, 1].
-
-    Returns:
-        The layers; the mask is never empty.
-
-    Raises:
-        KeyError: If the kind is unknown.
-
-    Example:
-        >>> defect = make_defect("cut", np.random.default_rng(0), (256, 256), severity=0.5)
-        >>> bool(defect.mask.any()), defect.relief.shape
-        (True, (256, 256))
-    """
+    """Draw one defect at random; its mask is never empty, and its sizes are meant for 256 x 256."""
     draw = _DRAW[kind]
     while True:
         defect = draw(rng, shape, severity)

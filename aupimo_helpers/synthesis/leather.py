@@ -10,9 +10,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
 from aupimo_helpers.synthesis.defects import Defect
-from aupimo_helpers.synthesis.noise import FloatImage, cellular_noise, smooth_noise, smoothstep
-
-SHAPE = (256, 256)
+from aupimo_helpers.synthesis.noise import SHAPE, FloatImage, cellular_noise, smooth_noise, smoothstep
 
 
 def _height(rng: np.random.Generator) -> tuple[FloatImage, FloatImage]:
@@ -64,20 +62,7 @@ def _pores(rng: np.random.Generator) -> FloatImage:
 
 
 def render(rng: np.random.Generator, defect: Defect | None = None) -> NDArray[np.uint8]:
-    """Photograph one piece of leather.
-
-    Args:
-        rng: Source of randomness. The piece is the same with and without a defect for the same state of ``rng``.
-        defect: What is wrong with it, if anything; 256 x 256.
-
-    Returns:
-        (256, 256, 3) uint8, RGB.
-
-    Example:
-        >>> image = render(np.random.default_rng(0))
-        >>> image.shape, image.dtype
-        ((256, 256, 3), dtype('uint8'))
-    """
+    """Photograph one piece of leather, RGB; it is the same with and without a defect for the same ``rng``."""
     height, furrow = _height(rng)
     pores = _pores(rng)
     brown = np.array([0.425, 0.262, 0.168], dtype=np.float32)
@@ -122,17 +107,3 @@ def _light(height: FloatImage, direction: float, elevation: float) -> tuple[Floa
     half /= np.linalg.norm(half)
     mirror = np.clip((half[2] - half[0] * slope_x - half[1] * slope_y) * scale, 0, 1)
     return diffuse.astype(np.float32), (mirror**4).astype(np.float32)
-
-
-def photograph(rng: np.random.Generator, train: bool, defect: Defect | None) -> NDArray[np.uint8]:  # noqa: ARG001
-    """:func:`render` with the signature that all surfaces share; training and test pieces are of one kind.
-
-    Args:
-        rng: Source of randomness.
-        train: Whether the image is for training; makes no difference here.
-        defect: What is wrong with the piece, if anything.
-
-    Returns:
-        (256, 256, 3) uint8, RGB.
-    """
-    return render(rng, defect)

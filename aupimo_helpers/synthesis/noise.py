@@ -9,6 +9,8 @@ from scipy.sparse import csr_array
 
 FloatImage = NDArray[np.float32]
 
+SHAPE = (256, 256)  # of all embedded images: height and width in pixels
+
 
 @lru_cache(maxsize=64)
 def _spline_basis(size: int, knots: int) -> csr_array:
@@ -19,21 +21,7 @@ def _spline_basis(size: int, knots: int) -> csr_array:
 
 
 def smooth_noise(rng: np.random.Generator, shape: tuple[int, int], scale: float) -> FloatImage:
-    """Make a smooth random field: a cubic B-spline surface with random control points.
-
-    Args:
-        rng: Source of randomness.
-        shape: Height and width in pixels.
-        scale: Distance of the control points in pixels; the field has bumps of about twice that size.
-
-    Returns:
-        Field of ``shape``, mean about 0 and standard deviation about 1.
-
-    Example:
-        >>> field = smooth_noise(np.random.default_rng(0), (64, 48), scale=8)
-        >>> field.shape, field.dtype
-        ((64, 48), dtype('float32'))
-    """
+    """A cubic B-spline surface with random control points ``scale`` pixels apart, of mean 0 and deviation about 1."""
     rows = _spline_basis(shape[0], max(1, round(shape[0] / scale)))
     columns = _spline_basis(shape[1], max(1, round(shape[1] / scale)))
     control = rng.standard_normal((rows.shape[1], columns.shape[1]), dtype=np.float32)
@@ -47,21 +35,7 @@ def cellular_noise(rng: np.random.Generator, x: FloatImage, y: FloatImage) -> tu
     """Distances to the nearest and the second nearest of points scattered one per cell of a staggered grid.
 
     The difference of the two is zero on the borders of the points' Voronoi cells: the furrows between the pebbles of
-    leather grain (S. Worley, A Cellular Texture Basis Function, SIGGRAPH 1996).
-
-    Args:
-        rng: Source of randomness.
-        x: Horizontal coordinate of each pixel, in cells; any range.
-        y: Vertical coordinate of each pixel, in cells; same shape.
-
-    Returns:
-        The distances F1 and F2 in cells, each of the shape of ``x``.
-
-    Example:
-        >>> y, x = np.mgrid[0:4:32j, 0:4:32j].astype(np.float32)
-        >>> f1, f2 = cellular_noise(np.random.default_rng(0), x, y)
-        >>> bool((f1 <= f2).all())
-        True
+    leather grain (S. Worley, A Cellular Texture Basis Function, SIGGRAPH 1996). All lengths are in cells.
     """
     row = np.floor(y).astype(np.int32)
     row_start, column_start = int(row.min()) - 1, int(np.floor(x.min())) - 2
@@ -94,19 +68,6 @@ def cellular_noise(rng: np.random.Generator, x: FloatImage, y: FloatImage) -> tu
 
 
 def smoothstep(low: float, high: float, values: FloatImage) -> FloatImage:
-    """Rise smoothly from 0 at ``low`` to 1 at ``high`` (Hermite polynomial 3t^2 - 2t^3).
-
-    Args:
-        low: Where the step starts; may be above ``high`` for a falling step.
-        high: Where it ends.
-        values: Any shape.
-
-    Returns:
-        Values in [0, 1], of the shape of ``values``.
-
-    Example:
-        >>> smoothstep(0, 2, np.array([-1, 1, 3], dtype=np.float32)).tolist()
-        [0.0, 0.5, 1.0]
-    """
+    """Rise smoothly from 0 at ``low`` to 1 at ``high``, or fall if it is below (Hermite polynomial 3t^2 - 2t^3)."""
     t = np.clip((values - np.float32(low)) / np.float32(high - low), 0, 1)
     return t * t * (3 - 2 * t)

@@ -12,9 +12,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter, map_coordinates
 
 from aupimo_helpers.synthesis.defects import Defect
-from aupimo_helpers.synthesis.noise import FloatImage, smooth_noise
-
-SHAPE = (256, 256)
+from aupimo_helpers.synthesis.noise import SHAPE, FloatImage, smooth_noise
 
 # Columns of the photograph, first and one past the last. Left and right, because the camera looks along the columns:
 # the bricks at the bottom are larger than those at the top.
@@ -29,23 +27,7 @@ TINTS = {"brick": (1.0, 0.86, 0.78), "grass": (0.92, 1.0, 0.80), "gravel": (1.0,
 
 
 def photographer(category: str) -> Callable[[np.random.Generator, bool, Defect | None], NDArray[np.uint8]]:
-    """Load a photograph once and return the function that takes crops of it.
-
-    Args:
-        category: ``brick``, ``grass`` or ``gravel``.
-
-    Returns:
-        A function of the source of randomness, whether the crop is for training, and the defect (or ``None``), that
-        returns a (256, 256, 3) uint8 RGB image.
-
-    Raises:
-        KeyError: If the category is none of the three.
-
-    Example:
-        >>> photograph = photographer("brick")
-        >>> photograph(np.random.default_rng(0), True, None).shape
-        (256, 256, 3)
-    """
+    """Load a photograph once and return the function that takes RGB crops of it, for training or for the test."""
     tint = np.array(TINTS[category], dtype=np.float32)
     whole = getattr(skimage.data, category)().astype(np.float32) / 255
 

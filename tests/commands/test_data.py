@@ -37,7 +37,7 @@ def test_check_names_each_problem_and_exits_with_1(tmp_path, capsys):
     assert main(["data", "check", str(folder)]) == 1
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 5
-    for name in ("test/cut/000.png: ", "ground_truth/fold/000_mask.png: ", "test/good/000.png: "):
+    for name in ("test/cut/000.png ", "ground_truth/fold/000_mask.png ", "test/good/000.png "):
         assert any(line.startswith(f"{folder}/{name}") for line in lines)
     assert lines[-1] == f"{folder}: 4 problems"
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from aupimo_helpers.data.problems import Problem, check
-from aupimo_helpers.errors import InputError, MissingError
+from aupimo_helpers.data.problems import check
+from aupimo_helpers.errors import InputError, MissingError, Problem
 
 SIZE = 64
 
@@ -83,8 +83,7 @@ def test_a_defect_without_mask(folder):
     (folder / "ground_truth" / "bent" / "001_mask.png").unlink()
     problem = only(run(folder))
     assert problem.file == folder / "test" / "bent" / "001.png"
-    assert "has no mask" in problem.what
-    assert str(folder / "ground_truth" / "bent" / "001_mask.png") in problem.remedy
+    assert f"but {folder / 'ground_truth' / 'bent' / '001_mask.png'} is missing" in problem.what
 
 
 @pytest.mark.parametrize("where", ["ground_truth/bent/007_mask.png", "ground_truth/good/000_mask.png"])
@@ -109,7 +108,7 @@ def test_a_mask_with_more_than_two_values(folder):
     draw_mask(path, values=(0, 17, 200))
     problem = only(run(folder))
     assert problem.file == path
-    assert "has 3 grey values from 0 to 200" in problem.what
+    assert "has 3 different values (0, 17, 200 ...)" in problem.what
 
 
 @pytest.mark.parametrize("value", [1, 128, 255])
@@ -149,7 +148,7 @@ def test_an_unreadable_image(where, content, folder):
 
 def test_an_unreadable_mask(folder):
     (folder / "ground_truth" / "bent" / "000_mask.png").write_bytes(b"no")
-    assert "cannot be read (not an image)" in only(run(folder)).what
+    assert "cannot be read as a mask (it is not an image)" in only(run(folder)).what
 
 
 @pytest.mark.parametrize("label", ["good", "bent"])
@@ -178,7 +177,7 @@ def test_other_formats_are_said_to_be_ignored(folder):
         (folder / "train" / "good" / name).write_bytes(b"")
     problem = only(run(folder))
     assert problem.file == folder / "train" / "good"
-    assert "a.jpg and 1 more will be ignored" in problem.what
+    assert "holds a.jpg and 1 more, which will be ignored" in problem.what
 
 
 @pytest.mark.parametrize("where", ["overview.png", "test/bent/old/000.png", "extra/bent/000.png"])
@@ -233,3 +232,28 @@ def test_several_problems_are_all_named(folder):
     (folder / "ground_truth" / "bent" / "001_mask.png").unlink()
     (folder / "train" / "good" / "000.png").write_bytes(b"")
     assert {problem.file.name for problem in run(folder)} == {"000.png", "001.png"}
+
+
+def test_masks_that_sorting_would_swap(folder):
+    """As anomalib pairs them: a.png comes before a1.png, and a_mask.png behind a1_mask.png."""
+    for number, name in enumerate(("a", "a1")):
+        for part in ("test/bent/{}.png", "ground_truth/bent/{}_mask.png"):
+            (folder / part.format(f"{number:03d}")).rename(folder / part.format(name))
+    problems = run(folder)
+    assert {problem.file.name for problem in problems} == {"a_mask.png", "a1_mask.png"}
+    assert "would be taken for the mask of" in problems[0].what
+    for path in folder.glob("ground_truth/*/*"):
+        path.rename(path.with_name(path.name.replace("_mask", "")))
+    assert run(folder) == []
+
+
+def test_images_that_anomalib_would_read_otherwise(folder):
+    exif = Image.Exif()
+    exif[0x0112] = 3
+    with Image.open(folder / "train" / "good" / "001.png") as image:
+        image.save(folder / "train" / "good" / "001.png", exif=exif)
+    Image.fromarray(np.full((SIZE, SIZE), 700, dtype=np.uint16)).save(folder / "test" / "good" / "001.png")
+    problems = run(folder)
+    assert {problem.file.name for problem in problems} == {"001.png"}
+    assert len(problems) == 2
+    assert all("anomalib reads it as it is stored" in problem.what for problem in problems)

@@ -1,0 +1,31 @@
+"""What the paths of a data set's images say: which file it is, and which kind of defect it shows."""
+
+import os
+from collections.abc import Iterable
+from pathlib import Path, PurePosixPath
+
+from aupimo_helpers.errors import InputError
+
+NORMAL = "good"
+
+
+def defect_types(image_paths: Iterable[str], is_anomalous: Iterable[bool]) -> list[str]:
+    """Name each image's defect type: its folder (``anomalous`` where there is none), or ``good`` if it is normal."""
+    return [
+        (PurePosixPath(path).parent.name or "anomalous") if anomalous else NORMAL
+        for path, anomalous in zip(image_paths, is_anomalous, strict=True)
+    ]
+
+
+def relative_path(path: str | Path, data_root: str | Path) -> str:
+    """Give an image's path relative to the data root, with forward slashes."""
+    # With and without links resolved: a category folder, or the root itself, may be a link to another disk.
+    for absolute in (os.path.abspath, os.path.realpath):
+        file, root = Path(absolute(path)), Path(absolute(data_root))
+        if file.is_relative_to(root):
+            return file.relative_to(root).as_posix()
+    if not Path(path).is_absolute():
+        return PurePosixPath(path).as_posix()
+    raise InputError(
+        f"The image {path} is not below the data root {data_root}: give the folder that the images lie in."
+    )
