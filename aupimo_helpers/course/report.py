@@ -15,9 +15,7 @@ from matplotlib.figure import Figure
 from scipy import stats
 
 from aupimo_helpers.files import atomic_file
-from aupimo_helpers.plots.gallery import show_detection
-from aupimo_helpers.plots.scores import score_histogram, scores_by_defect
-from aupimo_helpers.plots.style import use_style
+from aupimo_helpers.plots import score_histogram, scores_by_defect, show_detection, use_style
 from aupimo_helpers.session import versions
 
 if TYPE_CHECKING:
