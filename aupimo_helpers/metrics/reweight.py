@@ -81,7 +81,7 @@ def reweighted_scores(
 
 
 def _highest(normal: list[np.ndarray], floor: float) -> tuple[np.ndarray, scipy.sparse.csr_array]:
-    """Distinct normal scores down to the floor, ascending, (K,); pixels per score, highest first, and image, (K, M)."""
+    """Distinct normal scores down to the floor, ascending; pixels per score, highest first, and image, (K, M)."""
     kept = [scores[scores >= floor] for scores in normal]
     distinct, place = np.unique(np.concatenate(kept), return_inverse=True)
     image = np.repeat(np.arange(len(kept)), [len(scores) for scores in kept])
@@ -93,7 +93,7 @@ def _highest(normal: list[np.ndarray], floor: float) -> tuple[np.ndarray, scipy.
 def _places(
     mask_scores: list[np.ndarray], distinct: np.ndarray
 ) -> tuple[scipy.sparse.csr_array, scipy.sparse.csr_array]:
-    """Shares of a mask's pixels below exactly k normal scores, (N, K + 1), and of those that tie with the k-th, (N, K)."""
+    """Shares of a mask's pixels below exactly k normal scores, (N, K + 1), and tied with the k-th, (N, K)."""
     size = len(distinct)
     image = np.repeat(np.arange(len(mask_scores)), [len(scores) for scores in mask_scores])
     share = np.repeat([1 / max(1, len(scores)) for scores in mask_scores], [len(scores) for scores in mask_scores])
