@@ -12,6 +12,7 @@ from aupimo_helpers.metrics.exact import (
     recall_at_fpr,
     threshold_at_fpr,
 )
+from aupimo_helpers.metrics.reweight import reweighted_scores
 
 __all__ = [
     "PIMOCurves",
@@ -19,5 +20,6 @@ __all__ = [
     "no_skill_score",
     "pimo_curves",
     "recall_at_fpr",
+    "reweighted_scores",
     "threshold_at_fpr",
 ]
