@@ -77,6 +77,12 @@ def _read(name: Path, key: Mapping[str, Any]) -> Entry | str:
     return tensors, extra
 
 
+def load(name: str | Path, key: Mapping[str, Any]) -> Entry | None:
+    """Load the entry ``NAME`` with this key; None where it would have to be built."""
+    entry = _read(Path(name), json.loads(json.dumps(key)))
+    return None if isinstance(entry, str) else entry
+
+
 def load_or_build(name: str | Path, key: Mapping[str, Any], build: Callable[[], Entry]) -> Entry:
     """Load the entry ``NAME`` with this key (JSON types only), or build and keep it.
 

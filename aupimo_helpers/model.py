@@ -438,4 +438,17 @@ def predict(
         return _predicted_entry(_predict(model, dataset, data_root, settings))
 
     tensors, extra = _load_or_build("predictions", build, dataset, data_root, results_dir, settings)
+    return _as_predictions(tensors, extra)
+
+
+def kept_predictions(
+    dataset: str, data_root: str | Path, results_dir: str | Path, settings: PadimSettings
+) -> Predictions | None:
+    """Give what `predict` has kept; None where it would have to be computed."""
+    key = _key(dataset, data.folder(dataset, data_root), settings)
+    entry = cache.load(_entry_name(results_dir, dataset, settings, "predictions"), key)
+    return None if entry is None else _as_predictions(*entry)
+
+
+def _as_predictions(tensors: dict[str, Tensor], extra: dict[str, Any]) -> Predictions:
     return Predictions(tensors["anomaly_maps"], tensors["masks"], tuple(extra["image_paths"]))

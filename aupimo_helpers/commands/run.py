@@ -1,8 +1,12 @@
 """``aupimo run``: execute the whole course."""
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from aupimo_helpers.model import PadimSettings
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
@@ -25,8 +29,11 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     )
     parser.add_argument("--results", metavar="FOLDER", help="where results go; by default results/ beside notebooks/")
     parser.add_argument("--only", nargs="+", default=[], metavar="NN", help="numbers of notebooks, such as 03 04")
-    parser.add_argument("--pre-trained", action="store_true", help="ImageNet weights, downloaded when missing")
-    parser.add_argument("--seed", type=int, help="of the model's random weights; 0 by default")
+    parser.add_argument("--backbone", metavar="NAME", help="a timm model, such as resnet18")
+    parser.add_argument("--layers", nargs="+", metavar="LAYER", help="of the backbone, such as layer1")
+    parser.add_argument("--n-features", type=int, metavar="N", help="how many of the layers' channels are kept")
+    parser.add_argument("--pre-trained", action=argparse.BooleanOptionalAction, help="ImageNet weights, the default")
+    parser.add_argument("--seed", type=int, help="of the choice of channels and of random weights; 0 by default")
     parser.add_argument("--notebooks", metavar="FOLDER", help="where the notebooks are")
     parser.set_defaults(handler=_run)
 
@@ -36,7 +43,9 @@ def _run(options: argparse.Namespace) -> int:
 
     from aupimo_helpers import data
     from aupimo_helpers.course.notebook import course, notebooks_folder
+    from aupimo_helpers.course.report import Report, write_report
     from aupimo_helpers.course.run import run_course, summary
+    from aupimo_helpers.model import PadimSettings
 
     folder = notebooks_folder(options.notebooks)
     notebooks = course(folder, options.only)
@@ -50,13 +59,17 @@ def _run(options: argparse.Namespace) -> int:
         parameters["DATA_ROOT"] = data_root.as_posix()
     if results != folder.parent / "results":
         parameters["RESULTS_DIR"] = results.as_posix()
-    if options.pre_trained:
-        parameters["PRE_TRAINED"] = True
-    if options.seed is not None:
-        parameters["SEED"] = options.seed
+    names = ("backbone", "layers", "n_features", "pre_trained", "seed")
+    chosen = {name: value for name in names if (value := getattr(options, name)) is not None}
+    settings = PadimSettings(**chosen)
+    if options.backbone is not None:  # whose layers are not those that the notebooks name
+        chosen |= {"layers": list(settings.layers), "n_features": settings.n_features}
+    parameters |= {name.upper(): value for name, value in chosen.items()}
 
     console = Console()
-    run = run_course(notebooks, results, parameters, dataset=dataset, console=console)
+    report = Report(dataset)
+    run = run_course(notebooks, results, parameters, report=report, console=console)
+    write_report(run.index, replace(report, rows=run.rows, **_results(dataset, data_root, results, settings)))
     console.print()
     console.print(summary(run))
     for row in run.rows:
@@ -64,6 +77,21 @@ def _run(options: argparse.Namespace) -> int:
             console.print(f"{row.name}: {row.message}", markup=False, highlight=False, soft_wrap=True)
     console.print(f"\nRead it: {run.index}", markup=False, highlight=False, soft_wrap=True)
     return 0 if run.passed else 1
+
+
+def _results(dataset: str, data_root: Path, results: Path, settings: "PadimSettings") -> dict[str, Any]:
+    """What the report tells of the scores, or why it tells nothing."""
+    from aupimo_helpers.course.report import results_of
+    from aupimo_helpers.errors import AupimoError
+    from aupimo_helpers.model import kept_predictions
+
+    predictions = kept_predictions(dataset, data_root, results, settings)
+    if predictions is None:
+        return {"why_no_scores": "none of the notebooks of this run has got as far as predicting the test images."}
+    try:
+        return {"results": results_of(predictions, data_root, (1e-5, 1e-4))}
+    except AupimoError as error:  # the run's own failures say the same; the report must be there all the more
+        return {"why_no_scores": str(error)}
 
 
 def _choose_data(options: argparse.Namespace, default_root: Path) -> tuple[str, Path]:

@@ -2,7 +2,7 @@
 
 An exercise is a heading ``### Exercise 05.2 · ...`` and, in a markdown cell below it, a ``<details>`` that holds a
 block of Python. The block computes ``answer`` and may list ``mistakes``, pairs of a wrong answer and the hint that
-fits it. That block is the only source: it is what the reader unfolds, what `check` compares with, and what the tests run.
+fits it. That block is the only source: what the reader unfolds, what `check` compares with, and what the tests run.
 """
 
 import contextlib

@@ -1,38 +1,53 @@
-"""Executed notebooks as web pages: one page each, and an index. They need no network, except for formulas."""
+"""Executed notebooks as web pages that need no network; formulas become MathML, which browsers draw themselves."""
 
 import base64
 import mimetypes
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote
 
-from jinja2 import DictLoader, Environment
+from jinja2 import DictLoader, pass_context
+from latex2mathml.converter import convert
+from nbconvert import HTMLExporter
+from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 from nbformat import NotebookNode
 
-from aupimo_helpers.course.notebook import Row
-
-# RequireJS and Mermaid come from a CDN and nothing here needs them; MathJax too, but formulas do.
+# RequireJS, Mermaid and MathJax come from a CDN, and nothing here needs them.
 _TEMPLATE = """
 {%- extends 'lab/index.html.j2' -%}
 {%- block html_head_js -%}{%- endblock -%}
 {%- block html_head_js_mermaidjs -%}{%- endblock -%}
-{%- block html_head_js_mathjax -%}{%- if resources.has_formulas -%}{{ super() }}{%- endif -%}{%- endblock -%}
+{%- block html_head_js_mathjax -%}{%- endblock -%}
 """
 _IMAGE = re.compile(r'(<img\b[^>]*?\bsrc=)"([^"]+)"')
-_FORMULA = re.compile(r"\$[^$\n]+\$|\$\$|\\begin\{")
+
+
+class _Renderer(IPythonRenderer):
+    """Markdown as nbconvert renders it, formulas as MathML."""
+
+    def inline_math(self, body: str) -> str:
+        return convert(body)
+
+    def block_math(self, body: str) -> str:
+        return convert(body, display="block")
+
+    def multiline_math(self, text: str) -> str:
+        return convert(text, display="block")
+
+
+class _Exporter(HTMLExporter):
+    @pass_context
+    def markdown2html(self, context: Any, source: str) -> str:  # noqa: ANN401
+        renderer = _Renderer(escape=False, attachments=context.get("cell", {}).get("attachments", {}))
+        return MarkdownWithMath(renderer=renderer).render(source)
 
 
 def notebook_page(notebook: NotebookNode, name: str, folder: Path, pages: Sequence[str]) -> str:
     """Render an executed notebook as one page, with the images of ``folder`` in it; link to ``pages`` beside it."""
-    from nbconvert import HTMLExporter
-
-    exporter = HTMLExporter(
-        extra_loaders=[DictLoader({"course.html.j2": _TEMPLATE})],
-        template_file="course.html.j2",
-    )
-    has_formulas = any(cell.cell_type == "markdown" and _FORMULA.search(cell.source) for cell in notebook.cells)
-    resources = {"metadata": {"name": name, "path": str(folder)}, "has_formulas": has_formulas}
+    exporter = _Exporter(extra_loaders=[DictLoader({"course.html.j2": _TEMPLATE})], template_file="course.html.j2")
+    resources = {"metadata": {"name": name, "path": str(folder)}}
     page, _ = exporter.from_notebook_node(notebook, resources=resources)
     # nbconvert's own embed_images would close a <details> before what it folds.
     page = _IMAGE.sub(lambda found: f'{found[1]}"{_inlined(found[2], folder)}"', page)
@@ -48,57 +63,3 @@ def _inlined(source: str, folder: Path) -> str:
         return source
     kind = mimetypes.guess_type(file.name)[0] or "application/octet-stream"
     return f"data:{kind};base64,{base64.b64encode(file.read_bytes()).decode()}"
-
-
-_INDEX = """<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>AUPIMO, the course: {{ dataset }}</title>
-<style>
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; color: #222; }
-table { border-collapse: collapse; width: 100%; }
-th, td { text-align: left; vertical-align: top; padding: .5rem .6rem; border-bottom: 1px solid #ddd; }
-.number { text-align: right; white-space: nowrap; font-variant-numeric: tabular-nums; }
-td small { color: #555; }
-.passed { color: #00674d; } .failed { color: #a83c00; font-weight: 600; }
-.message { font-weight: normal; }
-footer { color: #555; font-size: .9rem; margin-top: 2rem; }
-</style>
-</head>
-<body>
-<h1>AUPIMO, the course</h1>
-<p>One score per image: how much of its defect does a model find, if it must almost never fire on a normal image?
-These notebooks ran on the data set <b>{{ dataset }}</b>.</p>
-<table>
-<thead>
-<tr><th></th><th>Notebook</th><th>Status</th><th class="number">Time</th><th class="number">Peak memory</th></tr>
-</thead>
-<tbody>
-{% for row in rows -%}
-<tr>
-<td>{{ row.name[:2] }}</td>
-{% if row.seconds is none -%}
-<td>{{ row.title }}<br><small>{{ row.question }}</small></td><td>{{ row.status }}</td><td></td><td></td>
-{%- else -%}
-<td><a href="{{ row.name }}.html">{{ row.title }}</a><br><small>{{ row.question }}</small></td>
-<td class="{{ 'passed' if row.status == 'passed' else 'failed' }}">{{ row.status }}
-<br><small class="message">{{ row.message }}</small></td>
-<td class="number">{{ "%.0f" % row.seconds }} s</td>
-<td class="number">{{ "%.1f" % row.peak_memory_gb }} GB</td>
-{%- endif %}
-</tr>
-{% endfor -%}
-</tbody>
-</table>
-<footer>{{ versions }}</footer>
-</body>
-</html>
-"""
-
-
-def index_page(rows: Sequence[Row], dataset: str, versions: str) -> str:
-    """Render the index of a run: a row links to ``NAME.html`` beside it if its notebook ran."""
-    template = Environment(autoescape=True, keep_trailing_newline=True).from_string(_INDEX)
-    return template.render(rows=rows, dataset=dataset, versions=versions)

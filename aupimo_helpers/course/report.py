@@ -3,9 +3,9 @@
 import base64
 import io
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -14,12 +14,14 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from matplotlib.figure import Figure
 from scipy import stats
 
+from aupimo_helpers.course.notebook import Row
+from aupimo_helpers.data.images import load_image
 from aupimo_helpers.files import atomic_file
+from aupimo_helpers.metrics import aupimo_scores, reweighted_scores, threshold_at_fpr
+from aupimo_helpers.model import Predictions
 from aupimo_helpers.plots import score_histogram, scores_by_defect, show_detection, use_style
+from aupimo_helpers.scores import score_table
 from aupimo_helpers.session import versions
-
-if TYPE_CHECKING:
-    from aupimo_helpers.course.pages import Row
 
 NUM_WORST = 10
 NUM_LOUDEST = 6
@@ -69,7 +71,27 @@ class Report:
     results: Results | None = None
     why_no_scores: str = ""
     notes: Sequence[tuple[str, Sequence[str]]] = ()
-    rows: Sequence["Row"] = field(default=())
+    rows: Sequence[Row] = ()
+
+
+def results_of(predictions: Predictions, data_root: str | Path, fpr_bounds: tuple[float, float]) -> Results:
+    """Compute what a report tells of a model's predictions; ``data_root`` is the folder of their image paths."""
+    maps, masks = predictions.anomaly_maps, predictions.masks
+    lower, upper = fpr_bounds
+    thresholds = threshold_at_fpr(maps, masks, upper), threshold_at_fpr(maps, masks, lower)
+    table = score_table(aupimo_scores(maps, masks, fpr_bounds), predictions.image_paths, masks)
+    normal = ~predictions.is_anomalous
+    table["false_positives"] = ((maps >= thresholds[0]).sum(dim=(1, 2)) * normal).numpy()
+    number = int(normal.sum())
+    left_out = 1 - np.eye(number) if number > 1 else np.ones((1, 1))
+    means = np.nanmean(reweighted_scores(maps, masks, left_out, fpr_bounds), axis=1)
+    place = {path: index for index, path in enumerate(predictions.image_paths)}
+
+    def picture(path: str) -> Picture:
+        scores, mask = maps[place[path]].numpy(), masks[place[path]].numpy()
+        return Picture(load_image(Path(data_root, path), scores.shape), scores, mask)
+
+    return Results(table, picture, fpr_bounds, thresholds, (float(means.min()), float(means.max())))
 
 
 def write_report(path: str | Path, report: Report) -> Path:

@@ -14,17 +14,17 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 from rich.table import Table
 
 from aupimo_helpers.course.notebook import Row, execute, heading, parameter_names, read, read_with_parameters
-from aupimo_helpers.course.pages import index_page, notebook_page
+from aupimo_helpers.course.pages import notebook_page
+from aupimo_helpers.course.report import Report, write_report
 from aupimo_helpers.errors import InputError
 from aupimo_helpers.files import atomic_file
-from aupimo_helpers.session import versions
 
 OnCell = Callable[[int, int], None]
 
 
 @dataclass
 class CourseRun:
-    """What became of each notebook, and the path of ``index.html``."""
+    """What became of each notebook, and the path of the report, ``index.html``."""
 
     rows: list[Row]
     index: Path
@@ -40,10 +40,10 @@ def run_course(
     results_dir: str | Path,
     parameters: Mapping[str, Any],
     *,
-    dataset: str,
+    report: Report,
     console: Console,
 ) -> CourseRun:
-    """Execute copies of notebooks, one after the other, and write them as notebooks and web pages.
+    """Execute copies of notebooks, one after the other, and write them as notebooks, web pages and a report.
 
     Each gets those of the parameters that it has. One that fails is reported, and the others still run. After each
     one the results are on disk, so that an interrupted run keeps what it has.
@@ -53,7 +53,8 @@ def run_course(
     results_dir = Path(results_dir)
     names = [path.stem for path in notebooks]
     run = CourseRun([_planned(path) for path in notebooks], results_dir / "index.html")
-    _write_index(run, dataset)  # first of all, so that a folder that cannot be written is known at once
+    # First of all, so that a folder that cannot be written is known at once.
+    write_report(run.index, replace(report, rows=run.rows))
     with _display(console, len(notebooks)) as (begin, finish):
         for number, path in enumerate(notebooks):
             on_cell = begin(number, path.stem)
@@ -63,7 +64,7 @@ def run_course(
                 execution = execute(notebook, path.parent, on_cell=on_cell)
             except KeyboardInterrupt:
                 run.rows[number] = replace(run.rows[number], status="stopped")
-                _write_index(run, dataset)
+                write_report(run.index, replace(report, rows=run.rows))
                 raise
             _write_notebook(notebook, path, results_dir, names)
             run.rows[number] = replace(
@@ -73,7 +74,7 @@ def run_course(
                 peak_memory_gb=execution.peak_memory_gb,
                 message=execution.failure or "",
             )
-            _write_index(run, dataset)
+            write_report(run.index, replace(report, rows=run.rows))
             finish(run.rows[number])
     return run
 
@@ -89,12 +90,6 @@ def _write_notebook(notebook: NotebookNode, path: Path, results_dir: Path, names
     page = notebook_page(notebook, path.stem, path.parent, names)
     with atomic_file(results_dir / f"{path.stem}.html") as temporary:
         temporary.write_text(page, encoding="utf-8")
-
-
-def _write_index(run: CourseRun, dataset: str) -> None:
-    line = ", ".join(f"{name} {number}" for name, number in versions().items())
-    with atomic_file(run.index) as temporary:
-        temporary.write_text(index_page(run.rows, dataset, line), encoding="utf-8")
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from rich.console import Console
 
 from aupimo_helpers.commands import main
 from aupimo_helpers.course.notebook import read
+from aupimo_helpers.course.report import Report
 from aupimo_helpers.course.run import run_course
 from aupimo_helpers.errors import InputError, WriteError
 
@@ -136,19 +137,19 @@ def test_results_that_cannot_be_written_are_known_before_anything_runs(folder, t
     (tmp_path / "file").write_text("")
     console = Console(file=io.StringIO())
     with pytest.raises(WriteError, match=r"Cannot write .*file.*index\.html"):
-        run_course(sorted(folder.iterdir()), tmp_path / "file", {}, dataset="a/b", console=console)
+        run_course(sorted(folder.iterdir()), tmp_path / "file", {}, report=Report("a/b"), console=console)
     assert console.file.getvalue() == ""
 
 
 def test_no_notebook_is_an_error(tmp_path):
     with pytest.raises(InputError, match="no notebook to run"):
-        run_course([], tmp_path, {}, dataset="a/b", console=Console())
+        run_course([], tmp_path, {}, report=Report("a/b"), console=Console())
 
 
 def test_a_terminal_shows_notebook_cell_and_time(folder, tmp_path):
     text = io.StringIO()
     console = Console(file=text, force_terminal=True, width=100)
-    run = run_course(sorted(folder.iterdir()), tmp_path / "out", {"SEED": 1}, dataset="a/b", console=console)
+    run = run_course(sorted(folder.iterdir()), tmp_path / "out", {"SEED": 1}, report=Report("a/b"), console=console)
     assert [row.status for row in run.rows] == ["passed", "FAILED", "passed"]
     shown_text = text.getvalue()
     assert "2/3 02_fails" in shown_text
