@@ -310,20 +310,12 @@ def fitted_padim(
 ) -> "Padim":
     """Give a PaDiM that is fitted to a data set's training images, from the cache if it has been fitted before.
 
-    Args:
-        dataset: And the next three: as in `predict`.
-        data_root: The folder of the data sets.
-        results_dir: The cache is ``results_dir/cache``.
-        settings: The model's settings.
-        **padim_arguments: ``post_processor``, ``evaluator`` or ``visualizer`` of ``anomalib.models.Padim``, all False
-            by default. A post-processor comes without its statistics: ``Engine.validate`` collects them.
-
-    Returns:
-        The fitted model, on the CPU. Fitted anew or loaded, it gives the same maps.
+    Arguments and errors are those of `predict`. ``padim_arguments`` may be ``post_processor``, ``evaluator`` and
+    ``visualizer`` of ``anomalib.models.Padim``, all False by default; a post-processor comes without its statistics,
+    which ``Engine.validate`` collects. The model is on the CPU; fitted anew or loaded, it gives the same maps.
 
     Raises:
         InputError: If an argument is given that would need another fit.
-        AupimoError: As `predict`.
 
     Example:
         >>> model = fitted_padim("synthetic/leather", "datasets", "results")  # doctest: +SKIP
@@ -358,15 +350,8 @@ def keep(
     """Keep a PaDiM that you fitted, and its predictions, where `fitted_padim` and `predict` find them.
 
     They are kept only if they are what these functions would have made: the model's weights, choice of channels and
-    pre-processor are compared, and the maps of the first test images. What is in the cache already stays there.
-
-    Args:
-        model: Fitted to the data set's training images.
-        predictions: Its raw anomaly maps of all test images.
-        dataset: And the next two: as in `predict`.
-        data_root: The folder of the data sets.
-        results_dir: The cache is ``results_dir/cache``.
-        settings: What the model was made from.
+    pre-processor are compared, and the maps of the first test images. What is in the cache already stays there. The
+    predictions are the raw ones of all test images; the other arguments are those of `predict`.
 
     Raises:
         InputError: If model or predictions are not those of these settings.
