@@ -1,11 +1,10 @@
 """AUPIMO from score maps and masks on disk, whatever framework wrote them, one image at a time.
 
-The normal images are read first; they give the thresholds. Then each anomalous image is read and scored, and
-forgotten. What is kept of the normal images is dropped again as soon as enough others have higher scores, so 10,000
-images need hardly more memory than 100.
+The normal images are read first; they give the thresholds, and what is kept of them is bounded (``metrics.memory``).
+Then each anomalous image is read and scored, and forgotten. So 10,000 images need hardly more memory than 100, and
+no PyTorch is imported.
 """
 
-import itertools
 import struct
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -18,16 +17,13 @@ from tqdm import tqdm
 
 from aupimo_helpers.errors import InputError, MissingError
 from aupimo_helpers.metrics import checks, exact
-from aupimo_helpers.metrics import memory as accumulate
-from aupimo_helpers.metrics.checks import Stack, UncertifiedError
-from aupimo_helpers.metrics.memory import Memory
+from aupimo_helpers.metrics.checks import Stack
+from aupimo_helpers.metrics.memory import Memory, default_budget
 
 MAP_SUFFIXES = (".npy", ".npz", ".tif", ".tiff", ".png")
 MASK_SUFFIXES = (".png", ".bmp", ".gif", ".jpg", ".jpeg", ".tif", ".tiff", ".webp")
 _MASK_ENDING = "_mask"
 _UNREADABLE = (OSError, ValueError, EOFError, SyntaxError, KeyError, BadZipFile, struct.error)
-_JOINED_AT_ONCE = 64
-_SCORES_AT_MOST = 2**18
 
 
 @dataclass(frozen=True)
@@ -271,45 +267,30 @@ def read_mask(path: str | Path) -> np.ndarray:
     return anomalous
 
 
-def _read_pair(pair: Pair, mask: np.ndarray | None) -> Stack:
+def _read_pair(pair: Pair, mask: np.ndarray | None, kinds: dict[str, Path]) -> Stack:
+    """Read a score map and put its mask beside it; ``kinds`` gathers an example of each kind of numbers."""
     scores = read_map(pair.map_path)
     if mask is None:
         mask = np.zeros(scores.shape, dtype=bool)
     if mask.shape != scores.shape:
         sizes = [f"{height} x {width}" for height, width in (scores.shape, mask.shape)]
-        msg = (
+        raise InputError(
             f"The score map {pair.map_path} has {sizes[0]} pixels, but its mask {pair.mask_path} has {sizes[1]}: "
             "bring both to the same size (masks without interpolation)."
         )
-        raise InputError(msg)
-    maps, masks = checks.as_tensor(scores, "a score map")[None], checks.as_tensor(mask, "a mask")[None]
-    return checks.make_stack(maps, masks, name=lambda _: str(pair.map_path))
+    stack = checks.make_stack(scores[None], mask[None], name=str(pair.map_path))
+    whole = bool((scores[0] == np.floor(scores[0])).all() and (scores == np.floor(scores)).all())
+    if not whole or scores.max() > 255:  # few small whole numbers can be either: a map that is 0 everywhere
+        kinds.setdefault("whole numbers" if whole else "fractions", pair.map_path)
+    if len(kinds) > 1:
+        raise InputError(
+            f"The score map {kinds['whole numbers']} holds whole numbers, as 16-bit images do, and "
+            f"{kinds['fractions']} holds fractions, so their scores cannot be compared: write all maps in one format."
+        )
+    return stack
 
 
 # ------------------------------------------------------------------------------------------- scores
-
-
-class _NormalImages:
-    """What is kept of normal images while they pass, bounded."""
-
-    def __init__(self, upper: float, keep: float) -> None:
-        self.upper, self.keep = upper, keep
-        self.kept: Memory | None = None
-        self.waiting: list[Memory] = []
-        self.limit = _SCORES_AT_MOST
-
-    def add(self, stack: Stack) -> None:
-        self.waiting.append(accumulate.remember(stack, self.keep))
-        if len(self.waiting) >= _JOINED_AT_ONCE:
-            self.join()
-
-    def join(self) -> Memory:
-        self.kept = accumulate.join([*([self.kept] if self.kept else []), *self.waiting])
-        self.waiting = []
-        if len(self.kept.scores) > self.limit:
-            self.kept = accumulate.prune(self.kept, min(1.0, self.keep / 4))
-            self.limit = max(_SCORES_AT_MOST, 2 * len(self.kept.scores))
-        return self.kept
 
 
 def score_files(
@@ -336,28 +317,25 @@ def score_files(
     """
     lower, upper = checks.check_bounds(fpr_bounds)
     pairs = pair_files(maps_folder, masks_folder, missing_mask_is_normal=missing_mask_is_normal)
-    aupimos = np.full(len(pairs), np.nan)
-    normal, anomalous = _NormalImages(upper, min(1.0, 20 * upper)), []
-    normal_pairs = []
+    aupimos, anomalous, kinds = np.full(len(pairs), np.nan), [], {}
+    memory = Memory(upper, default_budget(upper))
     with tqdm(total=len(pairs), desc="Score maps", unit="map", disable=None) as progress:
         for index, pair in enumerate(pairs):
             mask = read_mask(pair.mask_path) if pair.mask_path else None
             if mask is not None and mask.any():
                 anomalous.append(index)
                 continue
-            normal.add(_read_pair(pair, mask))
-            normal_pairs.append((pair, None if mask is None else mask.shape))
+            memory.add(_read_pair(pair, mask, kinds))
             progress.update()
-        checks.check_both_classes(len(normal_pairs), len(anomalous))
-        memory = normal.join()
-        checks.check_enough_normal_pixels(int(memory.table[:, 1].sum()), lower)
-        curve = _certified(memory, normal_pairs, normal, progress)
+        checks.check_both_classes(len(pairs) - len(anomalous), len(anomalous))
+        normals = memory.normals()
+        checks.check_enough_normal_pixels(normals.num_pixels, lower)
+        curve = memory.certified(normals, upper)
         exact.check_operating_points(curve, upper)
-        curve = curve.down_to(upper)
         table = exact.lengths(curve, lower, upper)
         for index in anomalous:
             pair = pairs[index]
-            stack = _read_pair(pair, read_mask(pair.mask_path) if pair.mask_path else None)
+            stack = _read_pair(pair, read_mask(pair.mask_path) if pair.mask_path else None, kinds)
             ((_, counts, scores),) = exact.mask_scores([stack])
             aupimos[index] = exact.mean_lengths(counts, scores, table)[0]
             progress.update()
@@ -368,23 +346,3 @@ def score_files(
         threshold_bounds=exact.threshold_bounds(curve, lower, upper),
         num_thresholds=int(((curve.fpr >= lower) & (curve.fpr <= upper)).sum()),
     )
-
-
-def _certified(
-    memory: Memory, pairs: list[tuple[Pair, tuple[int, ...] | None]], normal: _NormalImages, progress: tqdm
-) -> exact.SharedFPR:
-    """Compute the shared FPR; if too little was kept of the normal images, read them again and keep more."""
-    for attempt in itertools.count(1):
-        try:
-            return accumulate.certified_curve(memory, normal.upper)
-        except UncertifiedError:
-            if normal.keep >= 1:
-                raise
-        normal = _NormalImages(normal.upper, min(1.0, normal.keep * 10))
-        progress.total += len(pairs)
-        progress.set_postfix_str(f"reading the normal maps again, keeping more ({attempt})")
-        for pair, shape in pairs:
-            normal.add(_read_pair(pair, None if shape is None else np.zeros(shape, dtype=bool)))
-            progress.update()
-        memory = normal.join()
-    raise AssertionError

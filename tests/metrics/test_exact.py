@@ -265,7 +265,7 @@ def test_a_curve_of_many_pixels_takes_high_fprs_from_a_sample(test_set, monkeypa
     from aupimo_helpers.metrics import exact
 
     maps, masks = test_set(size=256)
-    monkeypatch.setattr(exact, "_SORTED_AT_MOST", 1000)
+    monkeypatch.setattr(curves_module, "_SORTED_AT_MOST", 1000)
     curves = pimo_curves(maps, masks)
     assert 200 < len(curves.thresholds) <= 300
     for point in range(0, len(curves.thresholds), 10):
