@@ -317,7 +317,8 @@ def score_files(
     """
     lower, upper = checks.check_bounds(fpr_bounds)
     pairs = pair_files(maps_folder, masks_folder, missing_mask_is_normal=missing_mask_is_normal)
-    aupimos, anomalous, kinds = np.full(len(pairs), np.nan), [], {}
+    aupimos, anomalous = np.full(len(pairs), np.nan), []
+    kinds: dict[str, Path] = {}
     memory = Memory(upper, default_budget(upper))
     with tqdm(total=len(pairs), desc="Score maps", unit="map", disable=None) as progress:
         for index, pair in enumerate(pairs):

@@ -131,12 +131,11 @@ def make_stack(maps: object, masks: object, first: int = 0, name: str | None = N
     if scores.shape != truth.shape:
         where = f" at {name or f'image {first}'}" if len(scores) == len(truth) == 1 else ""
         raise InputError(
-            f"Expected anomaly maps and masks to have the same shape, but got {scores.shape} and {truth.shape}{where}."
+            "Expected anomaly maps and masks to have the same shape, "
+            f"but got {scores.shape} and {truth.shape}{where}."
         )
     if scores.shape[1] * scores.shape[2] == 0:
-        raise InputError(
-            f"Expected images with pixels, but {name or f'image {first}'} has shape {scores.shape[1:]}."
-        )
+        raise InputError(f"Expected images with pixels, but {name or f'image {first}'} has shape {scores.shape[1:]}.")
     # in the machine's byte order and row by row: a copy of the unusual ones only
     scores = np.ascontiguousarray(scores, scores.dtype.newbyteorder("="))
     _check_finite(scores, first, name)
@@ -194,5 +193,5 @@ def make_stacks(anomaly_maps: Images, masks: Images) -> list[Stack]:
                     f"given, but got shape {array.shape}."
                 )
             arrays.append(array[None])
-        stacks.append(make_stack(*arrays, first=index))
+        stacks.append(make_stack(arrays[0], arrays[1], first=index))
     return stacks

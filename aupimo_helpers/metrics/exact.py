@@ -77,7 +77,9 @@ class NormalScores:
         """Go through the scores, as float32 or float64, as many as are looked at in one go."""
         for start in range(0, max(1, len(self.scores)), _PIXELS_AT_ONCE):
             here = slice(start, start + _PIXELS_AT_ONCE)
-            yield NormalScores(self.pixels, _wide(self.scores[here]), None if self.counts is None else self.counts[here])
+            yield NormalScores(
+                self.pixels, _wide(self.scores[here]), None if self.counts is None else self.counts[here]
+            )
 
 
 def select(parts: Iterable[NormalScores], threshold: float) -> list[NormalScores]:
@@ -119,22 +121,22 @@ def last_of_ties(ordered: np.ndarray) -> np.ndarray:
     return np.flatnonzero(np.append(ordered[1:] != ordered[:-1], True)[: len(ordered)])
 
 
-def tally(parts: Sequence[NormalScores]) -> list[NormalScores]:
-    """Count the distinct scores of each size of image: one part for each size, sizes and scores ascending."""
-    tallies = []
+def tally(parts: Sequence[NormalScores]) -> dict[int, tuple[np.ndarray, np.ndarray]]:
+    """Count for each size of image, ascending, the distinct scores: these, ascending, and how often each occurs."""
+    tallies = {}
     for size in sorted({part.pixels for part in parts}):
         here = [part for part in parts if part.pixels == size]
         scores = np.concatenate([part.scores for part in here])
         if all(part.counts is None for part in here):
             scores.sort()
             last = last_of_ties(scores)
-            tallies.append(NormalScores(size, scores[last], np.diff(last, prepend=-1)))
+            tallies[size] = scores[last], np.diff(last, prepend=-1)
             continue
         counts = [np.ones(len(part.scores)) if part.counts is None else part.counts for part in here]
         distinct, places = np.unique(scores, return_inverse=True)
         # as weights the counts pass through float64, which holds integers up to 2 ** 53 exactly
         total = np.bincount(places.ravel(), np.concatenate(counts), minlength=len(distinct))
-        tallies.append(NormalScores(size, distinct, total.astype(np.int64)))
+        tallies[size] = distinct, total.astype(np.int64)
     return tallies
 
 
@@ -142,14 +144,14 @@ def shared_fpr(parts: Sequence[NormalScores], num_normal: int) -> SharedFPR:
     """Compute the shared FPR at each distinct score, from integer counts: neither order nor parts change a bit."""
     tallies = tally(parts)
     if len(tallies) == 1:
-        (one,) = tallies
+        ((pixels, (scores, counts)),) = tallies.items()
         # one division: correctly rounded, so that a bound that is met exactly compares as equal
-        return SharedFPR(one.scores[::-1], np.cumsum(one.counts[::-1]) / (num_normal * one.pixels))
-    distinct = np.unique(np.concatenate([part.scores for part in tallies]))
+        return SharedFPR(scores[::-1], np.cumsum(counts[::-1]) / (num_normal * pixels))
+    distinct = np.unique(np.concatenate([scores for scores, _ in tallies.values()]))
     total = np.zeros(len(distinct))
-    for part in tallies:
-        reached = np.append(np.cumsum(part.counts[::-1])[::-1], 0)
-        total += reached[np.searchsorted(part.scores, distinct)] / part.pixels
+    for pixels, (scores, counts) in tallies.items():
+        reached = np.append(np.cumsum(counts[::-1])[::-1], 0)
+        total += reached[np.searchsorted(scores, distinct)] / pixels
     return SharedFPR(distinct[::-1], total[::-1] / num_normal)
 
 
@@ -236,8 +238,11 @@ def normal_parts(stack: Stack) -> Iterator[NormalScores]:
 
 
 def mask_scores(stacks: Iterable[Stack]) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """Go through the anomalous images, a few at a time: their positions in the whole set, their masks' numbers of
-    pixels, and the scores of those pixels, image after image, in an array of their own."""
+    """Go through the anomalous images, a few at a time.
+
+    Gives their positions in the whole set, the numbers of their masks' pixels, and these pixels' scores, image after
+    image, in an array of their own.
+    """
     for stack in stacks:
         step = max(1, 2 * _PIXELS_AT_ONCE // stack.pixels)  # of the masks, which have a quarter of the bytes
         anomalous = np.flatnonzero(stack.mask_pixels)
@@ -284,7 +289,9 @@ class Lengths:
     """
 
     scores: np.ndarray  # the normal scores down to there, ascending, (K,)
-    added: np.ndarray  # (2 K - 1,): at 2 k for a pixel that ties with score k, at 2 k + 1 between the scores k and k + 1
+    added: (
+        np.ndarray
+    )  # (2 K - 1,): at 2 k for a pixel that ties with score k, at 2 k + 1 between the scores k and k + 1
 
 
 def lengths(curve: SharedFPR, lower: float, upper: float) -> Lengths:
@@ -308,8 +315,8 @@ def mean_lengths(
 ) -> np.ndarray:
     """Look up each mask pixel's length and average them per image: the AUPIMOs.
 
-    ``scores`` are those of the masks' pixels, image after image; ``kept`` says how many are each image's, if some were
-    left out because they are below all of the table's: they add nothing.
+    ``scores`` are those of the masks' pixels, image after image; ``kept`` says how many are each image's, if some
+    were left out because they are below all of the table's: they add nothing.
     """
     counts = mask_pixels if kept is None else kept
     ends = np.cumsum(counts)
@@ -353,7 +360,8 @@ def check_operating_points(curve: SharedFPR, upper: float) -> None:
 
 def just_above(curve: SharedFPR) -> np.floating:
     """Give a number just above the highest normal score: a threshold of shared FPR 0."""
-    return np.nextafter(curve.scores[0], curve.scores.dtype.type(np.inf))
+    with np.errstate(over="ignore"):  # above the largest number of the dtype there is infinity
+        return np.nextafter(curve.scores[0], curve.scores.dtype.type(np.inf))
 
 
 def threshold_bounds(curve: SharedFPR, lower: float, upper: float) -> tuple[float, float]:

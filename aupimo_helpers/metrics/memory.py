@@ -23,7 +23,7 @@ import numpy as np
 from aupimo_helpers.errors import AupimoError
 from aupimo_helpers.metrics import curves, exact
 from aupimo_helpers.metrics.checks import Stack
-from aupimo_helpers.metrics.exact import NormalScores, Normals, SharedFPR
+from aupimo_helpers.metrics.exact import Normals, NormalScores, SharedFPR
 
 # Scores: 16 MiB in float32; and, for high bounds, what is enough for this many normal pixels in any order
 _BUDGET, _PIXELS_IN_ANY_ORDER = 2**22, 2**28
@@ -46,9 +46,9 @@ def default_budget(upper: float) -> int:
 class Memory:
     """What is kept of some images: lists of arrays that are joined with others' by concatenation.
 
-    A row of ``records`` (4 integers) is an image: its pixels, those of its mask (0: normal), how many of ``masks`` are
-    its own, which of ``DTYPES`` its map had. Or it is a run of normal scores: pixels of the images, ``_RUN``, how many
-    of ``normal`` and how many of ``counts`` (all or none) come next.
+    A row of ``records`` (4 integers) is an image: its pixels, those of its mask (0: normal), how many of ``masks``
+    are its own, which of ``DTYPES`` its map had. Or it is a run of normal scores: pixels of the images, ``_RUN``, how
+    many of ``normal`` and how many of ``counts`` (all or none) come next.
     """
 
     upper: float
@@ -146,7 +146,7 @@ class Memory:
                 break
             rank = 2 * rank + 8
         if 4 * number > 3 * budget:  # ties, perhaps, or an unlucky sample
-            kept = exact.tally(kept)
+            kept = [NormalScores(pixels, *counted) for pixels, counted in exact.tally(kept).items()]
             scores = np.concatenate([part.scores for part in kept])
             if 4 * len(scores) > 3 * budget:
                 place = len(scores) - budget // 2
@@ -177,9 +177,9 @@ class Memory:
             images = self.images
             largest = int(images[images[:, 1] == 0, 0].max())
             raise UncertifiedError(
-                f"The kept scores of the normal images are complete only to a shared FPR of {curve.fpr[-1]:.3g}, below "
-                f"the upper bound {self.upper:g}: for {normals.num_images} normal images of up to {largest} pixels in "
-                f"this order a budget of {self.budget} scores is too small; with "
+                f"The kept scores of the normal images are complete only to a shared FPR of {curve.fpr[-1]:.3g}, "
+                f"below the upper bound {self.upper:g}: for {normals.num_images} normal images of up to {largest} "
+                f"pixels in this order a budget of {self.budget} scores is too small; with "
                 f"budget={math.ceil(2 * self.upper * normals.num_images * largest)} any order will do."
             )
         return curve
@@ -189,9 +189,7 @@ class Memory:
         images = self.images
         anomalous = images[:, 1] > 0
         scores = np.full(len(images), np.nan)
-        scores[anomalous] = exact.mean_lengths(
-            images[anomalous, 1], _joined(self.masks), table, images[anomalous, 2]
-        )
+        scores[anomalous] = exact.mean_lengths(images[anomalous, 1], _joined(self.masks), table, images[anomalous, 2])
         return scores
 
     def recalls(self, thresholds: np.ndarray) -> np.ndarray:
@@ -199,9 +197,7 @@ class Memory:
         images = self.images
         anomalous = images[:, 1] > 0
         tprs = np.full((len(images), len(thresholds)), np.nan)
-        tprs[anomalous] = curves.recalls(
-            images[anomalous, 1], _joined(self.masks), thresholds, images[anomalous, 2]
-        )
+        tprs[anomalous] = curves.recalls(images[anomalous, 1], _joined(self.masks), thresholds, images[anomalous, 2])
         return tprs
 
 

@@ -49,8 +49,8 @@ class _ExactAUPIMO(Metric):
             checks.check_integer(num_thresholds, "num_thresholds", 2)
             _not_needed(
                 f"num_thresholds={num_thresholds}",
-                "this AUPIMO is exact at every distinct score of the normal images, so there is no grid of thresholds "
-                "whose fineness matters",
+                "this AUPIMO is exact at every distinct score of the normal images, so there is no grid of "
+                "thresholds whose fineness matters",
             )
         if keep is not None:
             checks.check_rate(keep, "keep")
@@ -67,8 +67,8 @@ class _ExactAUPIMO(Metric):
         self._maps_device: torch.device | None = None
         for name in (*_FLOATS, *_INTEGERS):
             self.add_state(name, default=[], dist_reduce_fx="cat")
-        # What decides which scores are kept. Metrics with equal states share them in a MetricCollection, and this state
-        # keeps apart those whose other states are equal only because nothing has come in yet that they treat unequally.
+        # What decides which scores are kept. In a MetricCollection, metrics with equal states share them: this state
+        # keeps apart those that have seen nothing yet that they treat unequally.
         fields = zlib.crc32(repr(getattr(self, "fields", None)).encode())
         self.add_state("policy", default=torch.tensor([self.budget, 1 / upper, fields]), dist_reduce_fx="max")
 
@@ -124,11 +124,11 @@ class _ExactAUPIMO(Metric):
             setattr(batch, name, [])
         batch.update(*args, **kwargs)
         normals = batch.memory.normals()
+        score: Results | None = torch.tensor(math.nan, dtype=torch.float64) if self.return_average else None
         if 0 < normals.num_images < batch.num_images and normals.top(1e-9).fpr[0] < 1:
-            self._forward_cache = batch.compute(force=True)
-        else:
-            self._forward_cache = torch.tensor(math.nan, dtype=torch.float64) if self.return_average else None
-        return self._forward_cache
+            score = batch.compute(force=True)
+        self._forward_cache = score  # type: ignore[assignment]
+        return score
 
     def _sync_dist(
         self,
@@ -139,7 +139,9 @@ class _ExactAUPIMO(Metric):
         for names, dtype in ((_FLOATS, torch.float64), (_INTEGERS, torch.int64)):
             for name in names:
                 chunks = [chunk.to(self.device, dtype) for chunk in getattr(self, name)]
-                setattr(self, name, [torch.cat(chunks) if chunks else torch.zeros(0, dtype=dtype, device=self.device)])
+                setattr(
+                    self, name, [torch.cat(chunks) if chunks else torch.zeros(0, dtype=dtype, device=self.device)]
+                )
         super()._sync_dist(dist_sync_fn, process_group)
 
     def compute(self, force: bool | None = None) -> Results:
@@ -176,13 +178,13 @@ class _ExactAUPIMO(Metric):
 
     def _pimo_result(self, memory: Memory, normals: Normals, top: SharedFPR) -> PIMOResult:
         lower, upper = self.fpr_bounds
-        targets = [
+        targets: list[np.ndarray] = [
             np.geomspace(min(top.fpr[0], lower), lower, _POINTS_BELOW),
             np.geomspace(lower, upper, _POINTS_BETWEEN),
-            np.geomspace(upper, 1, _POINTS_ABOVE) if upper < 1 else [],
+            np.geomspace(upper, 1, _POINTS_ABOVE) if upper < 1 else np.zeros(0),
             # the points next to the bounds, so that the nearest one to a bound is that of the full curve
             top.fpr[[max(0, top.position(bound) - 1) for bound in (lower, upper)]],
-            top.fpr if len(top.fpr) <= _POINTS_BETWEEN else [],
+            top.fpr if len(top.fpr) <= _POINTS_BETWEEN else np.zeros(0),
         ]
         points = normals.points(top, np.unique(np.concatenate(targets)), _SAMPLES)
         scores, fpr = points.scores[::-1], points.fpr[::-1]
@@ -211,13 +213,13 @@ class AUPIMO(AnomalibMetric, _ExactAUPIMO):  # type: ignore[misc]
 
     It keeps, of the normal images, all scores until a budget is full and from then on the highest ones, and of each
     anomalous image the scores of its mask's pixels. Nothing that is dropped can change the result for sets of up to
-    ``budget / (2 U)`` normal pixels (2e10 at the default bounds), in any order; ``compute`` makes sure for larger ones.
-    It works as a test metric of anomalib's ``Evaluator``, by hand with ``update(batch)`` and ``compute()``, and across
-    processes (Lightning's DDP), where it gives the same score, bit for bit, as on one.
+    ``budget / (2 U)`` normal pixels (2e10 at the default bounds), in any order; ``compute`` makes sure for larger
+    ones. It works as a test metric of anomalib's ``Evaluator``, by hand with ``update(batch)`` and ``compute()``, and
+    across processes (Lightning's DDP), where it gives the same score, bit for bit, as on one.
 
-    ``compute`` gives the mean AUPIMO of the anomalous images, a float64 scalar; or, if ``return_average`` is False, the
-    PIMO curves and the AUPIMO scores in anomalib's types. The curves have a few hundred points, all exact, from FPR 0
-    (or one pixel) to FPR 1; of sets with more normal pixels than the budget to where the kept scores end, always far
+    ``compute`` gives the mean AUPIMO of the anomalous images, a float64 scalar; or, if ``return_average`` is False,
+    the PIMO curves and the AUPIMO scores in anomalib's types. The curves have a few hundred points, all exact, from
+    FPR 0 (or one pixel) to FPR 1; of sets with more normal pixels than the budget to where the kept scores end, far
     beyond the upper bound. Called on a batch, the metric takes it and gives the score of this batch alone, whatever
     the number of its pixels; NaN (or None, if ``return_average`` is False) where it lacks a kind of image.
 

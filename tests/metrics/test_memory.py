@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from aupimo_helpers.errors import InputError
@@ -74,7 +74,9 @@ def streams(draw):
     masks[0][:], masks[-1][:] = False, True
     order = draw(st.sampled_from(["any", "highest first", "lowest first"]))
     if order != "any":
-        places = sorted(range(number), key=lambda index: -maps[index].mean() if order[0] == "h" else maps[index].mean())
+        places = sorted(
+            range(number), key=lambda index: -maps[index].mean() if order[0] == "h" else maps[index].mean()
+        )
         maps, masks = [maps[index] for index in places], [masks[index] for index in places]
     upper = draw(st.sampled_from([0.01, 0.03, 0.1, 0.3, 1.0]))
     processes = draw(st.integers(1, 4))
@@ -113,7 +115,9 @@ def test_with_less_memory_either_exact_or_refused_but_never_wrong(stream, share)
     try:
         scores = scores_of(memory, bounds[0])
     except UncertifiedError as error:
-        assert f"budget={math.ceil(2 * bounds[1] * memory.normals().num_images * _largest(maps, masks))}" in str(error)
+        assert f"budget={math.ceil(2 * bounds[1] * memory.normals().num_images * _largest(maps, masks))}" in str(
+            error
+        )
     except InputError as error:
         assert "equal" in str(error)
     else:
@@ -122,3 +126,51 @@ def test_with_less_memory_either_exact_or_refused_but_never_wrong(stream, share)
 
 def _largest(maps, masks):
     return max(image.size for image, mask in zip(maps, masks, strict=True) if not mask.any())
+
+
+def test_the_floor_rises_again_and_again_and_half_a_budget_stays():
+    # each image scores higher than all before it, so that the budget is filled anew each time
+    random = np.random.default_rng(0)
+    maps = [random.random((10, 10)).astype(np.float32) + index for index in range(400)]
+    masks = [np.full((10, 10), index % 4 == 1) for index in range(400)]
+    memory, raised = fed(1e-3, 1000, maps, masks, [3] * 400)
+    assert raised > 20
+    assert 500 <= sum(map(len, memory.normal)) <= 1000
+    every = np.sort(
+        np.concatenate([image.ravel() for image, mask in zip(maps, masks, strict=True) if not mask.any()])
+    )
+    np.testing.assert_array_equal(np.sort(np.concatenate(memory.normal)), every[every >= memory.floor])
+    # of the masks, the scores below the floor are kept as a number only
+    of_masks = np.concatenate([image.ravel() for image, mask in zip(maps, masks, strict=True) if mask.any()])
+    assert (memory.images[:, 1] == [100 * mask.any() for mask in masks]).all()
+    np.testing.assert_array_equal(np.concatenate(memory.masks), of_masks[of_masks >= memory.floor])
+    assert memory.nbytes < 20 * 1000
+    expected = aupimo_scores(maps, masks, (1e-4, 1e-3), force=True).numpy()
+    np.testing.assert_array_equal(scores_of(memory, 1e-4), expected)
+
+
+def test_ties_are_kept_as_counts():
+    # half of the pixels share one score, which no floor can split: more than the budget, if they were kept one by one
+    random = np.random.default_rng(0)
+    maps = [random.choice([100.0, 50.0, 40.0], (10, 10), p=[0.02, 0.5, 0.48]) for _ in range(200)]
+    masks = [np.full((10, 10), index == 199) for index in range(200)]
+    memory, _ = fed(0.03, 1000, maps, masks, [7] * 200)
+    assert memory.floor == 50
+    assert sum(map(len, memory.normal)) <= max(1000, 8 * 0.03 * 199 * 100)
+    assert sum(counts.sum() for counts in memory.counts) > 4000
+    expected = aupimo_scores(maps, masks, (0.01, 0.03), force=True).numpy()
+    np.testing.assert_array_equal(scores_of(memory, 0.01), expected)
+
+
+def test_single_images_do_not_make_a_long_list():
+    memory = Memory(1e-4, 10**6)
+    for index in range(1000):
+        memory.add(checks.make_stack(np.full((1, 4, 4), index, np.float32), np.zeros((1, 4, 4), bool)))
+    assert max(map(len, memory.lists)) < 60
+    assert sum(map(len, memory.normal)) == 16_000
+    assert memory.normals().top(1.0).scores.tolist() == list(range(999, -1, -1))
+
+
+def test_the_budget_is_enough_for_high_bounds_too():
+    assert default_budget(1e-4) == 2**22
+    assert default_budget(0.3) >= 2 * 0.3 * 4000 * 256 * 256
