@@ -78,54 +78,55 @@ def streams(draw):
             range(number), key=lambda index: -maps[index].mean() if order[0] == "h" else maps[index].mean()
         )
         maps, masks = [maps[index] for index in places], [masks[index] for index in places]
-    upper = draw(st.sampled_from([0.01, 0.03, 0.1, 0.3, 1.0]))
+    upper = draw(st.sampled_from([0.003, 0.01, 0.03, 0.1, 1.0]))
     processes = draw(st.integers(1, 4))
-    batch = draw(st.integers(1, 40))
+    batch = draw(st.integers(1, 12))
     pixels = sum(not mask.any() for mask in masks) * max(image.size for image in maps)
-    budget = max(2, math.ceil(2 * upper * pixels)) + draw(st.integers(0, 20))
+    budget = max(2, math.ceil(2 * upper * pixels))
     return maps, masks, processes, batch, (upper / draw(st.sampled_from([1.5, 10.0])), upper), budget
+
+
+def split(stream, budget):
+    """Let each process have its share: the memory of all of them, and the images in its order."""
+    maps, masks, processes, batch, bounds, _ = stream
+    memories, order = [], []
+    for process in range(processes):
+        share = range(len(maps))[process::processes]
+        mine = [maps[index] for index in share], [masks[index] for index in share]
+        memories.append(fed(bounds[1], budget, *mine, [batch] * len(share))[0])
+        order += share
+    return joined(memories), [maps[index] for index in order], [masks[index] for index in order]
 
 
 @SETTINGS
 @given(streams())
 def test_within_the_stated_size_nothing_is_ever_refused(stream):
-    maps, masks, processes, batch, bounds, budget = stream
-    shares = [range(len(maps))[process::processes] for process in range(processes)]
-    memories = [
-        fed(bounds[1], budget, [maps[i] for i in share], [masks[i] for i in share], [batch] * len(share))[0]
-        for share in shares
-    ]
-    order = [index for share in shares for index in share]
-    expected = None
+    *_, bounds, budget = stream
+    memory, maps, masks = split(stream, budget)
     try:
-        expected = aupimo_scores([maps[i] for i in order], [masks[i] for i in order], bounds, force=True).numpy()
+        expected = aupimo_scores(maps, masks, bounds, force=True).numpy()
     except InputError as error:
         assert "equal" in str(error)
         with pytest.raises(InputError, match="equal"):
-            scores_of(joined(memories), bounds[0])
+            scores_of(memory, bounds[0])
     else:
-        np.testing.assert_array_equal(scores_of(joined(memories), bounds[0]), expected)
+        np.testing.assert_array_equal(scores_of(memory, bounds[0]), expected)
 
 
 @SETTINGS
 @given(streams(), st.floats(0.01, 1))
 def test_with_less_memory_either_exact_or_refused_but_never_wrong(stream, share):
-    maps, masks, _, batch, bounds, budget = stream
-    memory, _ = fed(bounds[1], max(2, int(share * budget)), maps, masks, [batch] * len(maps))
+    *_, bounds, budget = stream
+    memory, maps, masks = split(stream, max(2, int(share * budget)))
     try:
         scores = scores_of(memory, bounds[0])
     except UncertifiedError as error:
-        assert f"budget={math.ceil(2 * bounds[1] * memory.normals().num_images * _largest(maps, masks))}" in str(
-            error
-        )
+        normal = [image.size for image, mask in zip(maps, masks, strict=True) if not mask.any()]
+        assert f"budget={math.ceil(2 * bounds[1] * len(normal) * max(normal))} " in str(error)
     except InputError as error:
         assert "equal" in str(error)
     else:
         np.testing.assert_array_equal(scores, aupimo_scores(maps, masks, bounds, force=True).numpy())
-
-
-def _largest(maps, masks):
-    return max(image.size for image, mask in zip(maps, masks, strict=True) if not mask.any())
 
 
 def test_the_floor_rises_again_and_again_and_half_a_budget_stays():
@@ -174,3 +175,15 @@ def test_single_images_do_not_make_a_long_list():
 def test_the_budget_is_enough_for_high_bounds_too():
     assert default_budget(1e-4) == 2**22
     assert default_budget(0.3) >= 2 * 0.3 * 4000 * 256 * 256
+
+
+def test_beyond_its_size_the_budget_grows_with_the_set():
+    # images that come in no particular order: a tenth of the budget that would do for any order is enough
+    random = np.random.default_rng(0)
+    maps = [random.random((10, 10)).astype(np.float32) for _ in range(400)]
+    masks = [np.full((10, 10), index % 4 == 1) for index in range(400)]
+    memory, raised = fed(1e-2, 60, maps, masks, [3] * 400)
+    assert raised > 3
+    assert sum(map(len, memory.normal)) <= 8 * 1e-2 * 300 * 100
+    expected = aupimo_scores(maps, masks, (1e-3, 1e-2)).numpy()
+    np.testing.assert_array_equal(scores_of(memory, 1e-3), expected)
