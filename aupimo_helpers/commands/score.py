@@ -53,8 +53,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
 def _score(options: argparse.Namespace) -> int:
     output = Path(options.output)
     if output.suffix.lower() != ".json":
-        msg = f"Expected the output file to end in .json, but got {output}."
-        raise InputError(msg)
+        raise InputError(f"Expected the output file to end in .json, but got {output}.")
     from aupimo_helpers.score_files import score_files
     from aupimo_helpers.scores import save_scores, score_table
 
