@@ -55,6 +55,11 @@ def _reason(error: Exception) -> str:
     return text.splitlines()[0].rstrip(".")
 
 
+def _unreadable(path: Path, what: str, error: Exception) -> ProblemError:
+    article, remedy = "an" if what == "image" else "a", "Copy it again from its source, or remove it"
+    return ProblemError.of(path, f"cannot be read as {article} {what} ({_reason(error)})", remedy)
+
+
 def _open(path: str | Path, what: str, *, lenient: bool = False) -> Image.Image:
     """Open and decode an image, upright; or say why that is impossible."""
     path = Path(path)
@@ -74,8 +79,7 @@ def _open(path: str | Path, what: str, *, lenient: bool = False) -> Image.Image:
     except FileNotFoundError as error:
         raise MissingError(f"There is no {what} {path}: check the path.") from error
     except _UNREADABLE as error:
-        remedy = "Copy it again from its source, or remove it"
-        raise ProblemError.of(path, f"cannot be read as {_a(what)} ({_reason(error)})", remedy) from error
+        raise _unreadable(path, what, error) from error
     if several and not lenient:
         fault = f"holds {frames} frames or pages, and only one of them can count"
         raise ProblemError.of(path, fault, "Save the one that counts as a file of its own")
@@ -86,10 +90,6 @@ def _open(path: str | Path, what: str, *, lenient: bool = False) -> Image.Image:
     return image
 
 
-def _a(what: str) -> str:
-    return f"an {what}" if what[0] in "aeiou" else f"a {what}"
-
-
 def _opaque(image: Image.Image, path: Path) -> Image.Image:
     """Palettes as colours, and without an alpha channel that hides nothing."""
     if "transparency" in image.info or image.mode in ("RGBA", "LA", "PA"):
@@ -98,6 +98,16 @@ def _opaque(image: Image.Image, path: Path) -> Image.Image:
             raise ProblemError.of(path, what, "Put it on a black or another plain background and save it")
         image = image.convert("L" if image.mode in ("1", "L", "LA") else "RGB")
     return image.convert("RGB") if image.mode == "P" else image
+
+
+def shown_size(path: Path) -> tuple[int, int]:
+    """Height and width of an image as people see it, from its header."""
+    try:
+        with Image.open(path) as image:
+            sideways = image.getexif().get(274, 1) > 4 and image.format != "TIFF"
+            return (image.width, image.height) if sideways else (image.height, image.width)
+    except _UNREADABLE as error:
+        raise _unreadable(path, "image", error) from error
 
 
 def deepest_value(path: Path) -> int:

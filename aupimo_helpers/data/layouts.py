@@ -6,9 +6,10 @@ Readers add to the problems what they do not understand; a file that is named in
 from collections.abc import Callable
 from pathlib import Path
 
+from aupimo_helpers.data.coco import coco_files, read_coco
 from aupimo_helpers.data.csv_list import csvs_in, read_csv
 from aupimo_helpers.data.images import pair_masks
-from aupimo_helpers.data.labelme import read_labelme
+from aupimo_helpers.data.labelme import read_labelme, read_labelme_folder
 from aupimo_helpers.data.pictures import (
     ABNORMAL_NAMES,
     MASK_NAMES,
@@ -18,20 +19,20 @@ from aupimo_helpers.data.pictures import (
     foreign,
     images_in,
     is_image,
+    labelled,
     loose_images,
     pick,
     slug,
     sub_folders,
     visible,
 )
+from aupimo_helpers.data.shapes import Annotation
 from aupimo_helpers.errors import InputError, MissingError, Problem, collecting, listed
-
-# The defect name of an image that shows several: MVTec AD's word for it.
-SEVERAL_DEFECTS = "combined"
 
 UNDERSTOOD = (
     "train/good + test/good + test/<defect> + ground_truth/<defect> (mvtec); normal + abnormal + masks (folders); "
-    "a CSV file with the columns image, split, label, mask (csv); or images with labelme JSON beside them (labelme)"
+    "a CSV file with the columns image, split, label, mask (csv); images with labelme JSON beside them (labelme); "
+    "or a JSON file of COCO instances (coco)"
 )
 
 
@@ -43,7 +44,8 @@ def find_pictures(
         "mvtec": lambda: _read_mvtec(source, problems),
         "folders": lambda: _read_folders(source, problems),
         "csv": lambda: read_csv(source, problems),
-        "labelme": lambda: _read_labelme_folder(source, unlabelled, problems),
+        "coco": lambda: read_coco(source, unlabelled, problems),
+        "labelme": lambda: read_labelme_folder(source, unlabelled, problems),
     }
     if layout not in ("auto", *readers):
         raise InputError(f"Unknown layout {layout!r}: choose one of auto, {', '.join(readers)}.")
@@ -57,20 +59,22 @@ def find_pictures(
         layout = recognise(source) or ""
         if not layout:
             raise InputError(_nothing_recognised(source))
-    if layout != "csv" and not source.is_dir():
+    if layout not in ("csv", "coco") and not source.is_dir():
         raise InputError(f"{source} is not a folder, and the layout {layout} needs one.")
     pictures = sorted(readers[layout](), key=lambda picture: picture.image)
     unusable = {problem.file for problem in problems}
-    return layout, [picture for picture in pictures if not {picture.image, picture.mask} & unusable]
+    return layout, [picture for picture in pictures if not {picture.image, picture.mask_file} & unusable]
 
 
 def recognise(source: Path) -> str | None:
     """Tell the layout of a folder or file from the names in it; None if it is none that is understood."""
     if source.is_file():
-        return "csv" if source.suffix.lower() == ".csv" else None
+        return "csv" if source.suffix.lower() == ".csv" else "coco" if coco_files(source) else None
     if not source.is_dir():
         return None
     folders = sub_folders(source)
+    if not folders.keys() & set(MASK_NAMES) and coco_files(source):
+        return "coco"
     if {"train", "test"} <= folders.keys():
         return "mvtec"
     if folders.keys() & set(NORMAL_NAMES) and folders.keys() & set(ABNORMAL_NAMES):
@@ -107,12 +111,18 @@ def _strays(paths: list[Path]) -> list[Problem]:
     return _misplaced(paths, "belongs to no image", remedy)
 
 
-def _paired(images: list[Path], masks: list[Path], problems: list[Problem]) -> tuple[dict[Path, Path], list[Path]]:
-    """The mask of each image, or the labelme file beside it; and the masks that are left."""
-    found, left, unclear = pair_masks([(path.stem, path) for path in images], [(path.stem, path) for path in masks])
+def _paired(
+    images: list[Path], masks: list[Path], problems: list[Problem]
+) -> tuple[dict[Path, Path | Annotation], list[Path]]:
+    """The mask of each image, or what the labelme file beside it says; and the masks that are left."""
+    paired, left, unclear = pair_masks([(path.stem, path) for path in images], [(path.stem, path) for path in masks])
     problems += unclear
-    beside = {path: path.with_suffix(".json") for path in images}
-    return {path: file for path, file in beside.items() if file.is_file()} | found, left
+    found: dict[Path, Path | Annotation] = {**paired}
+    for image in images:
+        if image not in found and image.with_suffix(".json").is_file():
+            with collecting(problems):
+                found[image] = read_labelme(image.with_suffix(".json"))
+    return found, left
 
 
 def _read_mvtec(source: Path, problems: list[Problem]) -> list[Picture]:
@@ -179,9 +189,10 @@ def _read_folders(source: Path, problems: list[Problem]) -> list[Picture]:
     masks, left = _paired(list(without_folder), left, problems)
     for image, defect in without_folder.items():
         mask = masks.get(image)
-        if mask is not None and mask.suffix == ".json" and not kinds:
-            defect = _defect_of(mask, problems) or defect
-        pictures.append(Picture(image, defect, "test", mask))
+        with collecting(problems):
+            if isinstance(mask, Annotation) and mask.shapes and not kinds:
+                defect = labelled(image, mask).defect
+            pictures.append(Picture(image, defect, "test", mask))
     # With a folder of normal test images nothing is dealt: the other one is for training. Normal images may have
     # masks, which must be empty; where the numbering starts anew in each folder, a mask is that of the defect.
     groups = [(normal, "train" if normal_test else None), (normal_test, "test")]
@@ -191,33 +202,4 @@ def _read_folders(source: Path, problems: list[Problem]) -> list[Picture]:
         Picture(image, "good", split, masks.get(image)) for split, images in images_of.items() for image in images
     ]
     problems += _strays([*left, *(path for folder in mask_folders.values() for path in images_in(folder, problems))])
-    return pictures
-
-
-def _defect_of(annotation: Path, problems: list[Problem]) -> str:
-    """Name the defect of a labelme file by its labels; empty if nothing is drawn."""
-    labels: set[str] = set()
-    with collecting(problems):
-        labels = {slug(label) for label in read_labelme(annotation).labels}
-    if bad := sorted(label for label in labels if not label or label in NORMAL_NAMES):
-        remedy = "Shapes are drawn around defects: rename or remove it"
-        problems.append(Problem(annotation, f"has a shape labelled {bad[0]!r}", remedy))
-    return SEVERAL_DEFECTS if len(labels) > 1 else next(iter(labels), "")
-
-
-def _read_labelme_folder(source: Path, unlabelled: str, problems: list[Problem]) -> list[Picture]:
-    pictures = []
-    for image in images_in(source, problems):
-        annotation = image.with_suffix(".json")
-        if annotation.is_file():
-            defect = _defect_of(annotation, problems)
-            pictures.append(Picture(image, defect or "good", "test" if defect else None, annotation))
-        elif unlabelled == "normal":
-            pictures.append(Picture(image, "good", None))
-        else:
-            remedy = (
-                "If every image without a JSON file is normal, say so with --unlabelled normal "
-                "(unlabelled='normal'), else draw the defects and save"
-            )
-            problems.append(Problem(image, "has no annotation", remedy))
     return pictures

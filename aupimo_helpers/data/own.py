@@ -1,11 +1,12 @@
 """Your own pictures as a data set that the whole course reads.
 
-`import_folder` takes a folder in any of four layouts and writes MVTec AD's layout::
+`import_folder` takes a folder in any of these layouts and writes MVTec AD's layout::
 
     mvtec      train/good  test/good  test/<defect>  ground_truth/<defect>
     folders    normal  abnormal[/<defect>]  masks[/<defect>]  and, if you like, normal_test
     csv        a CSV file with the columns image, label (or defect), and, if you like, split and mask
     labelme    images in one folder, with labelme's JSON beside those that show a defect
+    coco       images, and a JSON file of polygons or run lengths (COCO instances)
 
 Folder names may also be ``good`` or ``ok`` for ``normal``; ``anomalous``, ``anomaly``, ``defect``, ``defective``,
 ``bad``, ``ng``, ``nok`` or ``ko`` (and some plurals) for ``abnormal``; ``ground_truth``, ``mask`` or ``gt`` for
@@ -53,7 +54,7 @@ def import_folder(
     found.
 
     Args:
-        source: A folder in one of the layouts above, or a CSV file.
+        source: A folder in one of the layouts above, or a CSV or COCO file.
         name: Name of the new data set; by default made from the source's name.
         data_root: Folder of all data sets; the new one becomes ``data_root/own/NAME``.
         layout: ``auto`` to tell from the folder's names, or one of the layouts above.
@@ -64,7 +65,7 @@ def import_folder(
             masks are refused.
         line_width: Width in pixels for lines drawn in labelme; without it lines are refused.
         without_mask: What to do with an image in a defect folder that has no mask: ``error``, or ``skip`` it.
-        unlabelled: In the labelme layout, what an image without JSON is: ``error``, or ``normal``.
+        unlabelled: What an image without annotation is where defects are drawn: ``error``, or ``normal``.
 
     Returns:
         The folder ``data_root/own/NAME``.

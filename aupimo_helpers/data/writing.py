@@ -13,8 +13,8 @@ from PIL import Image
 from tqdm import tqdm
 
 from aupimo_helpers.data.images import bit_depth, deepest_value, read_mask, read_picture
-from aupimo_helpers.data.labelme import draw_mask, read_labelme
 from aupimo_helpers.data.pictures import Picture
+from aupimo_helpers.data.shapes import Annotation, draw_mask
 from aupimo_helpers.errors import InputError, MissingError, Problem, ProblemError, collecting
 
 RECORD = "own.json"
@@ -59,13 +59,20 @@ def make_record(
         resolved = path.resolve()
         return resolved.relative_to(base).as_posix() if resolved.is_relative_to(base) else path.name
 
+    hashes: dict[Path, str] = {}  # one file may annotate many images
+
+    def sha256(path: Path) -> str:
+        if path not in hashes:
+            hashes[path] = _sha256(path)
+        return hashes[path]
+
     images = []
     progress = tqdm(zip(pictures, targets, strict=True), "Reading", len(targets), unit="image", disable=None)
     for picture, target in progress:
         with collecting(problems):
-            entry = {"path": target, "source": relative(picture.image), "sha256": _sha256(picture.image)}
-            if picture.mask is not None:
-                entry |= {"mask_source": relative(picture.mask), "mask_sha256": _sha256(picture.mask)}
+            entry = {"path": target, "source": relative(picture.image), "sha256": sha256(picture.image)}
+            if picture.mask_file is not None:
+                entry |= {"mask_source": relative(picture.mask_file), "mask_sha256": sha256(picture.mask_file)}
             images.append(entry)
     return {
         "format": FORMAT,
@@ -156,13 +163,13 @@ def _mask(picture: Picture, size: tuple[int, ...], options: Options) -> NDArray[
     """Read or draw the mask of a picture; the mask of a normal one must be empty."""
     if picture.mask is None:
         return np.zeros(size, dtype=bool)
-    if picture.mask.suffix.lower() == ".json":
-        annotation = read_labelme(picture.mask)
-        mask_size: tuple[int, ...] = annotation.size
-        mask = draw_mask(annotation, options.line_width) if mask_size == size else np.zeros(size, dtype=bool)
+    if isinstance(picture.mask, Annotation):
+        where = picture.mask.where
+        mask_size: tuple[int, ...] = picture.mask.size
+        mask = draw_mask(picture.mask, options.line_width) if mask_size == size else np.zeros(size, dtype=bool)
     else:
         mask = read_mask(picture.mask, options.mask_threshold)
-        mask_size = mask.shape
+        where, mask_size = picture.mask, mask.shape
     if mask_size != size:
         what = f"is {mask_size[1]} x {mask_size[0]} pixels and its image {picture.image.name} {size[1]} x {size[0]}"
         remedy = "Draw the mask on the image in its own size"
@@ -174,7 +181,7 @@ def _mask(picture: Picture, size: tuple[int, ...], options: Options) -> NDArray[
         remedy = "Draw it, or move the image to the normal ones"
     else:
         return mask
-    raise ProblemError.of(picture.mask, what, remedy)
+    raise ProblemError.of(where, what, remedy)
 
 
 def _save(pixels: NDArray[np.uint8], path: Path) -> None:

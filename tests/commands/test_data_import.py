@@ -55,5 +55,5 @@ def test_a_depth_of_more_than_8_bits_is_said(pictures, tmp_path, capsys):
 
 def test_unknown_layouts_are_refused_by_the_parser(pictures):
     with pytest.raises(SystemExit) as stop:
-        main(["data", "import", str(pictures), "--layout", "coco"])
+        main(["data", "import", str(pictures), "--layout", "tiff"])
     assert stop.value.code == 2

@@ -88,7 +88,9 @@ def test_nothing_recognised_says_what_was_found_and_what_is_understood(draw, tmp
         import_folder(source / "2.jpg", data_root=tmp_path)
     with pytest.raises(MissingError, match=r"nowhere does not exist"):
         import_folder(tmp_path / "nowhere", data_root=tmp_path)
-    with pytest.raises(InputError, match=r"Unknown layout 'coco'"):
+    with pytest.raises(InputError, match=r"Unknown layout 'tiff'"):
+        import_folder(source, data_root=tmp_path, layout="tiff")
+    with pytest.raises(InputError, match="has no COCO file"):
         import_folder(source, data_root=tmp_path, layout="coco")
     assert not (tmp_path / "own").exists()
 
