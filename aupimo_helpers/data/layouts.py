@@ -27,12 +27,13 @@ from aupimo_helpers.data.pictures import (
     visible,
 )
 from aupimo_helpers.data.shapes import Annotation
+from aupimo_helpers.data.yolo import is_yolo, read_yolo
 from aupimo_helpers.errors import InputError, MissingError, Problem, collecting, listed
 
 UNDERSTOOD = (
     "train/good + test/good + test/<defect> + ground_truth/<defect> (mvtec); normal + abnormal + masks (folders); "
     "a CSV file with the columns image, split, label, mask (csv); images with labelme JSON beside them (labelme); "
-    "or a JSON file of COCO instances (coco)"
+    "a JSON file of COCO instances (coco); or images + labels + data.yaml with polygons (yolo)"
 )
 
 
@@ -45,6 +46,7 @@ def find_pictures(
         "folders": lambda: _read_folders(source, problems),
         "csv": lambda: read_csv(source, problems),
         "coco": lambda: read_coco(source, unlabelled, problems),
+        "yolo": lambda: read_yolo(source, unlabelled, problems),
         "labelme": lambda: read_labelme_folder(source, unlabelled, problems),
     }
     if layout not in ("auto", *readers):
@@ -75,6 +77,8 @@ def recognise(source: Path) -> str | None:
     folders = sub_folders(source)
     if not folders.keys() & set(MASK_NAMES) and coco_files(source):
         return "coco"
+    if is_yolo(source):
+        return "yolo"
     if {"train", "test"} <= folders.keys():
         return "mvtec"
     if folders.keys() & set(NORMAL_NAMES) and folders.keys() & set(ABNORMAL_NAMES):

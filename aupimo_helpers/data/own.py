@@ -7,6 +7,7 @@
     csv        a CSV file with the columns image, label (or defect), and, if you like, split and mask
     labelme    images in one folder, with labelme's JSON beside those that show a defect
     coco       images, and a JSON file of polygons or run lengths (COCO instances)
+    yolo       images  labels  and data.yaml or classes.txt, with polygons (YOLO segmentation)
 
 Folder names may also be ``good`` or ``ok`` for ``normal``; ``anomalous``, ``anomaly``, ``defect``, ``defective``,
 ``bad``, ``ng``, ``nok`` or ``ko`` (and some plurals) for ``abnormal``; ``ground_truth``, ``mask`` or ``gt`` for
