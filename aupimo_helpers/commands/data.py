@@ -72,7 +72,9 @@ def _add_import(subparsers: argparse._SubParsersAction) -> None:
         epilog="layouts: mvtec (train/good, test/good, test/<defect>, ground_truth/<defect>); folders (normal, "
         "abnormal or abnormal/<defect>, masks, and, if you like, normal_test); csv (a file with the columns image, "
         "label or defect, and, if you like, split and mask); labelme (images with JSON polygons beside them); coco "
-        "(a JSON file of polygons or run lengths); yolo (images, labels with polygons, data.yaml).",
+        "(a JSON file of polygons or run lengths); yolo (images, labels with polygons, data.yaml); voc "
+        "(JPEGImages, SegmentationClass); visa (Images/Normal, Images/Anomaly, Masks/Anomaly); beside (a folder for "
+        "each kind of defect, with a.jpg and its mask a.png or a_mask.png).",
     )
     parser.add_argument("source", metavar="SOURCE", help="folder with your pictures, or a CSV file that lists them")
     parser.add_argument("--name", metavar="NAME", help="name of the new data set (default: from the source's name)")
@@ -80,7 +82,7 @@ def _add_import(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "--layout",
         default="auto",
-        choices=("auto", "mvtec", "folders", "csv", "labelme", "coco", "yolo"),
+        choices=("auto", "mvtec", "folders", "csv", "labelme", "coco", "yolo", "voc", "visa", "beside"),
         help="how the source is arranged (default: auto, tell from the names)",
     )
     parser.add_argument(

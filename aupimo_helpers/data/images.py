@@ -39,6 +39,10 @@ FOREIGN_SUFFIXES = (
 )
 MAP_SUFFIXES = (".npy", ".npz", ".tif", ".tiff", ".png")
 
+# Pascal VOC's colour of the pixels around an object that belong to nothing. Pixels of an anomalous image that are not
+# anomalous count nowhere in AUPIMO, so this is the same as passing over them.
+VOID = 0xE0E0C0
+
 _DEEP_MODES = ("I", "I;16", "I;16B", "I;16L", "I;16N")
 _BITS = (8, 10, 12, 14, 16)
 # What Pillow, NumPy and tifffile raise on damaged files.
@@ -162,8 +166,17 @@ def _values(image: Image.Image) -> NDArray:
     return values if values.ndim == 2 else values.astype(np.int32) @ np.array([65536, 256, 1], dtype=np.int32)
 
 
-def read_mask(path: str | Path, threshold: float | None = None) -> NDArray[np.bool_]:
-    """Decode a mask by the strict rule: (H, W) bool, true where anomalous; from a threshold on, if there is one."""
+def class_colours(path: Path) -> list[int]:
+    """The different values, colours as 0xRRGGBB, of a mask of classes."""
+    values = np.unique(_values(_opaque(_open(path, "mask"), path)))
+    return [int(value) for value in values if value not in (0, VOID)]
+
+
+def read_mask(path: str | Path, threshold: float | None = None, *, classes: bool = False) -> NDArray[np.bool_]:
+    """Decode a mask by the strict rule: (H, W) bool, true where anomalous; from a threshold on, if there is one.
+
+    In a mask of classes every value is one, all of them anomalous, but for black and the colour of `VOID`.
+    """
     path = Path(path)
     opened = _open(path, "mask")
     image = _opaque(opened, path)
@@ -175,6 +188,8 @@ def read_mask(path: str | Path, threshold: float | None = None) -> NDArray[np.bo
     if threshold is not None:
         return np.asarray(image.convert("L") if image.mode in ("RGB", "1") else image) >= threshold
     anomalous: NDArray[np.bool_] = values != 0
+    if classes:
+        return anomalous & (values != VOID)
     others = np.unique(values[anomalous])
     if opened.mode == "P":
         others = _several_greys(np.asarray(opened), values, path)

@@ -6,9 +6,9 @@ Readers add to the problems what they do not understand; a file that is named in
 from collections.abc import Callable
 from pathlib import Path
 
+from aupimo_helpers.data.class_masks import is_beside, is_visa, is_voc, read_beside, read_visa, read_voc
 from aupimo_helpers.data.coco import coco_files, read_coco
 from aupimo_helpers.data.csv_list import csvs_in, read_csv
-from aupimo_helpers.data.images import pair_masks
 from aupimo_helpers.data.labelme import read_labelme, read_labelme_folder
 from aupimo_helpers.data.pictures import (
     ABNORMAL_NAMES,
@@ -21,8 +21,10 @@ from aupimo_helpers.data.pictures import (
     is_image,
     labelled,
     loose_images,
+    paired,
     pick,
     slug,
+    strays,
     sub_folders,
     visible,
 )
@@ -33,7 +35,9 @@ from aupimo_helpers.errors import InputError, MissingError, Problem, collecting,
 UNDERSTOOD = (
     "train/good + test/good + test/<defect> + ground_truth/<defect> (mvtec); normal + abnormal + masks (folders); "
     "a CSV file with the columns image, split, label, mask (csv); images with labelme JSON beside them (labelme); "
-    "a JSON file of COCO instances (coco); or images + labels + data.yaml with polygons (yolo)"
+    "a JSON file of COCO instances (coco); images + labels + data.yaml with polygons (yolo); JPEGImages + "
+    "SegmentationClass (voc); Images/Normal + Images/Anomaly + Masks/Anomaly (visa); or a folder for each kind of "
+    "defect with a.jpg and its mask a.png, or a_mask.png (beside)"
 )
 
 
@@ -47,6 +51,9 @@ def find_pictures(
         "csv": lambda: read_csv(source, problems),
         "coco": lambda: read_coco(source, unlabelled, problems),
         "yolo": lambda: read_yolo(source, unlabelled, problems),
+        "voc": lambda: read_voc(source, unlabelled, problems),
+        "visa": lambda: read_visa(source, problems),
+        "beside": lambda: read_beside(source, problems),
         "labelme": lambda: read_labelme_folder(source, unlabelled, problems),
     }
     if layout not in ("auto", *readers):
@@ -70,6 +77,17 @@ def find_pictures(
 
 def recognise(source: Path) -> str | None:
     """Tell the layout of a folder or file from the names in it; None if it is none that is understood."""
+    if layout := _told_by_names(source):
+        return layout
+    return "beside" if source.is_dir() and not candidates(source) and is_beside(source) else None
+
+
+def candidates(source: Path) -> list[Path]:
+    """The sub-folders that are data sets themselves, as a data root holds them, sorted."""
+    return [path for path in sub_folders(source).values() if _told_by_names(path)]
+
+
+def _told_by_names(source: Path) -> str | None:
     if source.is_file():
         return "csv" if source.suffix.lower() == ".csv" else "coco" if coco_files(source) else None
     if not source.is_dir():
@@ -77,8 +95,9 @@ def recognise(source: Path) -> str | None:
     folders = sub_folders(source)
     if not folders.keys() & set(MASK_NAMES) and coco_files(source):
         return "coco"
-    if is_yolo(source):
-        return "yolo"
+    for layout, is_it in {"visa": is_visa, "voc": is_voc, "yolo": is_yolo}.items():
+        if is_it(source):
+            return layout
     if {"train", "test"} <= folders.keys():
         return "mvtec"
     if folders.keys() & set(NORMAL_NAMES) and folders.keys() & set(ABNORMAL_NAMES):
@@ -88,14 +107,15 @@ def recognise(source: Path) -> str | None:
     return "labelme" if any(path.with_suffix(".json").is_file() for path in loose_images(source)) else None
 
 
-def candidates(source: Path) -> list[Path]:
-    """The sub-folders that are data sets themselves, as a data root holds them, sorted."""
-    return [path for path in sub_folders(source).values() if recognise(path)]
-
-
 def _nothing_recognised(source: Path) -> str:
     if source.is_file():
-        return f"{source} is neither a folder nor a CSV file; understood are: {UNDERSTOOD}."
+        files, place = [source], f"{source} is neither a folder nor a CSV nor a COCO file"
+    else:
+        files, place = visible(source), f"{source} has no layout that is understood"
+    if advice := next(filter(None, map(_other_format, files)), None):
+        return advice
+    if source.is_file():
+        return f"{place}; understood are: {UNDERSTOOD}."
     inside = candidates(source)
     if inside:
         return f"{source} holds several data sets: import one of them, such as {inside[0]}."
@@ -103,25 +123,36 @@ def _nothing_recognised(source: Path) -> str:
     if not images and (unread := foreign(visible(source))):
         return listed(unread)
     found = f"{len(images)} images and " + (f"the folders {', '.join(folders[:8])}" if folders else "no folder")
-    return f"{source} has no layout that is understood. Found there: {found}. Understood are: {UNDERSTOOD}."
+    return f"{place}. Found there: {found}. Understood are: {UNDERSTOOD}."
+
+
+def _other_format(file: Path) -> str | None:
+    """Name the format of annotations that are not read, and what to export instead."""
+    if file.suffix.lower() not in (".json", ".xml") or not file.is_file():
+        return None
+    content = file.read_bytes()
+    signs = {
+        "CVAT's XML": (b"<annotations>", b"<image "),
+        "Pascal VOC's XML, which has boxes and no outlines": (b"<annotation>", b"<bndbox>"),
+        "Label Studio's JSON": (b'"annotations"', b'"data"', b'"result"'),
+        "VGG Image Annotator's JSON": (b'"shape_attributes"', b'"regions"'),
+    }
+    for name, texts in signs.items():
+        if all(text in content for text in texts):
+            return f"{file} is {name}, which is not read: export the annotations as COCO (polygons) instead."
+    return None
 
 
 def _misplaced(paths: list[Path], why: str, remedy: str) -> list[Problem]:
     return [Problem(path, why, remedy) for path in paths]
 
 
-def _strays(paths: list[Path]) -> list[Problem]:
-    remedy = "A mask has its image's name, or that name and '_mask': rename or remove it"
-    return _misplaced(paths, "belongs to no image", remedy)
-
-
-def _paired(
+def _with_labelme(
     images: list[Path], masks: list[Path], problems: list[Problem]
 ) -> tuple[dict[Path, Path | Annotation], list[Path]]:
     """The mask of each image, or what the labelme file beside it says; and the masks that are left."""
-    paired, left, unclear = pair_masks([(path.stem, path) for path in images], [(path.stem, path) for path in masks])
-    problems += unclear
-    found: dict[Path, Path | Annotation] = {**paired}
+    files, left = paired(images, masks, problems)
+    found: dict[Path, Path | Annotation] = {**files}
     for image in images:
         if image not in found and image.with_suffix(".json").is_file():
             with collecting(problems):
@@ -147,14 +178,14 @@ def _read_mvtec(source: Path, problems: list[Problem]) -> list[Picture]:
                 continue
             images = images_in(folder, problems)
             mask_files = images_in(mask_folders.pop(name, None) if split == "test" else None, problems)
-            masks, extra = _paired(images, mask_files, problems)
+            masks, extra = _with_labelme(images, mask_files, problems)
             left += extra
             pictures += [
                 Picture(image, "good" if normal else slug(name), split, masks.get(image)) for image in images
             ]
         remedy = f"Move it into {split}/good or {split}/<defect>"
         problems += _misplaced(loose_images(folders[split]), f"lies in {split} itself", remedy)
-    problems += _strays([*left, *(path for folder in mask_folders.values() for path in images_in(folder, problems))])
+    problems += strays([*left, *(path for folder in mask_folders.values() for path in images_in(folder, problems))])
     return pictures
 
 
@@ -185,12 +216,12 @@ def _read_folders(source: Path, problems: list[Problem]) -> list[Picture]:
     for name, folder in kinds.items():
         images = images_in(folder, problems)
         if name in mask_folders:
-            masks, extra = _paired(images, images_in(mask_folders.pop(name), problems), problems)
-            problems += _strays(extra)
+            masks, extra = _with_labelme(images, images_in(mask_folders.pop(name), problems), problems)
+            problems += strays(extra)
             pictures += [Picture(image, slug(name), "test", masks.get(image)) for image in images]
         else:
             without_folder |= dict.fromkeys(images, slug(name))
-    masks, left = _paired(list(without_folder), left, problems)
+    masks, left = _with_labelme(list(without_folder), left, problems)
     for image, defect in without_folder.items():
         mask = masks.get(image)
         with collecting(problems):
@@ -201,9 +232,9 @@ def _read_folders(source: Path, problems: list[Problem]) -> list[Picture]:
     # masks, which must be empty; where the numbering starts anew in each folder, a mask is that of the defect.
     groups = [(normal, "train" if normal_test else None), (normal_test, "test")]
     images_of = {split: images_in(folder, problems) for folder, split in groups}
-    masks, left = _paired([image for images in images_of.values() for image in images], left, problems)
+    masks, left = _with_labelme([image for images in images_of.values() for image in images], left, problems)
     pictures += [
         Picture(image, "good", split, masks.get(image)) for split, images in images_of.items() for image in images
     ]
-    problems += _strays([*left, *(path for folder in mask_folders.values() for path in images_in(folder, problems))])
+    problems += strays([*left, *(path for folder in mask_folders.values() for path in images_in(folder, problems))])
     return pictures

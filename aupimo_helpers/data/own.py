@@ -8,6 +8,9 @@
     labelme    images in one folder, with labelme's JSON beside those that show a defect
     coco       images, and a JSON file of polygons or run lengths (COCO instances)
     yolo       images  labels  and data.yaml or classes.txt, with polygons (YOLO segmentation)
+    voc        JPEGImages  SegmentationClass  and, if you like, labelmap.txt (Pascal VOC's masks)
+    visa       Images/Normal  Images/Anomaly  Masks/Anomaly, in a folder Data or not (VisA's own)
+    beside     a folder for each kind of defect, with a.jpg and its mask a.png, or a.png and a_mask.png
 
 Folder names may also be ``good`` or ``ok`` for ``normal``; ``anomalous``, ``anomaly``, ``defect``, ``defective``,
 ``bad``, ``ng``, ``nok`` or ``ko`` (and some plurals) for ``abnormal``; ``ground_truth``, ``mask`` or ``gt`` for

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from aupimo_helpers.data.images import FOREIGN_SUFFIXES, IMAGE_SUFFIXES
+from aupimo_helpers.data.images import FOREIGN_SUFFIXES, IMAGE_SUFFIXES, pair_masks
 from aupimo_helpers.data.shapes import Annotation
 from aupimo_helpers.errors import InputError, Problem, ProblemError
 
@@ -106,6 +106,21 @@ def images_in(folder: Path | None, problems: list[Problem]) -> list[Path]:
             what = f"is a folder with images in {folder}, where only images are expected"
             problems.append(Problem(path, what, "Move its images up, or the folder away"))
     return loose_images(folder)
+
+
+def paired(
+    images: Iterable[Path], masks: Iterable[Path], problems: list[Problem]
+) -> tuple[dict[Path, Path], list[Path]]:
+    """The mask of each image that has one, by their names without folders; and the masks that are left."""
+    found, left, unclear = pair_masks([(path.stem, path) for path in images], [(path.stem, path) for path in masks])
+    problems += unclear
+    return found, left
+
+
+def strays(masks: Iterable[Path]) -> list[Problem]:
+    """Masks that nobody asks for."""
+    remedy = "A mask has its image's name, or that name and '_mask': rename or remove it"
+    return [Problem(path, "belongs to no image", remedy) for path in masks]
 
 
 def read_json(path: Path) -> Any:  # noqa: ANN401

@@ -168,7 +168,7 @@ def _mask(picture: Picture, size: tuple[int, ...], options: Options) -> NDArray[
         mask_size: tuple[int, ...] = picture.mask.size
         mask = draw_mask(picture.mask, options.line_width) if mask_size == size else np.zeros(size, dtype=bool)
     else:
-        mask = read_mask(picture.mask, options.mask_threshold)
+        mask = read_mask(picture.mask, options.mask_threshold, classes=picture.classes)
         where, mask_size = picture.mask, mask.shape
     if mask_size != size:
         what = f"is {mask_size[1]} x {mask_size[0]} pixels and its image {picture.image.name} {size[1]} x {size[0]}"
