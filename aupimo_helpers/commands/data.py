@@ -1,6 +1,7 @@
 """``aupimo data``: make, fetch, check and import data sets."""
 
 import argparse
+from pathlib import Path
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
@@ -114,6 +115,11 @@ def _add_import(subparsers: argparse._SubParsersAction) -> None:
         choices=("error", "normal"),
         help="drawn layouts: an image without annotation is an error, or normal (default: error)",
     )
+    parser.add_argument(
+        "--skip-problems",
+        action="store_true",
+        help="leave out, and list, files that cannot be used and images that aupimo data check would name",
+    )
     parser.set_defaults(handler=_import)
 
 
@@ -126,13 +132,12 @@ def _make(options: argparse.Namespace) -> int:
 
 
 def _check(options: argparse.Namespace) -> int:
-    from aupimo_helpers.data import check
+    from aupimo_helpers.data.problems import all_in_a_table, check
+    from aupimo_helpers.errors import listed
 
     problems = check(options.path, fpr_bounds=tuple(options.fpr_bounds), image_size=tuple(options.image_size))
-    for problem in problems:
-        print(problem)
     if problems:
-        print(f"{options.path}: {len(problems)} problem{'s' if len(problems) > 1 else ''}")
+        print(listed(problems) + all_in_a_table(problems, Path(options.path)))
         return 1
     print(f"{options.path}: nothing wrong")
     return 0
@@ -142,20 +147,27 @@ def _import(options: argparse.Namespace) -> int:
     from collections import Counter
 
     from aupimo_helpers.data import import_folder
-    from aupimo_helpers.data.writing import read_record
+    from aupimo_helpers.data.problems import all_in_a_table
+    from aupimo_helpers.data.writing import RECORD, read_record
+    from aupimo_helpers.errors import InputError, ProblemError
 
-    folder = import_folder(
-        options.source,
-        options.name,
-        options.data_root,
-        layout=options.layout,
-        test_share=options.test_share,
-        seed=options.seed,
-        mask_threshold=options.mask_threshold,
-        line_width=options.line_width,
-        without_mask=options.without_mask,
-        unlabelled=options.unlabelled,
-    )
+    try:
+        folder = import_folder(
+            options.source,
+            options.name,
+            options.data_root,
+            layout=options.layout,
+            test_share=options.test_share,
+            seed=options.seed,
+            mask_threshold=options.mask_threshold,
+            line_width=options.line_width,
+            without_mask=options.without_mask,
+            unlabelled=options.unlabelled,
+            skip_problems=options.skip_problems,
+        )
+    except ProblemError as error:
+        table = Path(options.name or Path(options.source).resolve().name)
+        raise InputError(str(error) + all_in_a_table(error.problems, table)) from error
     record = read_record(folder)
     counts = Counter(entry["path"].rpartition("/")[0] for entry in record["images"])
     print(f"own/{folder.name} lies in {folder} (layout: {record['layout']})")
@@ -163,6 +175,10 @@ def _import(options: argparse.Namespace) -> int:
         print(f"  {group}: {count} image{'s' if count > 1 else ''}")
     if record["left_out"]:
         print(f"  left out, because they have no mask: {', '.join(record['left_out'])}")
+    if skipped := record.get("skipped"):
+        print(f"  skipped {len(skipped)} files, listed in {folder / RECORD}:")
+        for entry in skipped[:20]:
+            print(f"    {entry['file']} {entry['what']}")
     if record["bits"]:
         print(f"  16-bit pictures were taken as {record['bits']} bits deep and reduced to 8")
     print(f"next: aupimo data check {folder}")

@@ -66,7 +66,7 @@ def test_voc_without_names_or_masks(voc, draw, tmp_path):
 @pytest.mark.parametrize("line", ["dent", "dent:1,2", "dent:a,b,c::"])
 def test_a_damaged_labelmap_is_named(voc, tmp_path, line):
     (voc / "labelmap.txt").write_text(f"x:1,2,3::\n{line}\n")
-    with pytest.raises(InputError, match=rf"labelmap\.txt has the line '{line}', and not NAME:RED,GREEN,BLUE"):
+    with pytest.raises(InputError, match=rf"labelmap\.txt has the line '{line}', which is not NAME:RED,GREEN,BLUE"):
         import_folder(voc, data_root=tmp_path)
 
 
