@@ -17,13 +17,13 @@ mpl.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
-from PIL import Image
 
 from aupimo_helpers import aupimo_scores, pimo_curves
 from aupimo_helpers.files import atomic_file
 from aupimo_helpers.metrics import threshold_at_fpr
 from aupimo_helpers.model import Predictions, predict
-from aupimo_helpers.plots.style import HEATMAP, MASK_COLOR, NORMAL_COLOR, OKABE_ITO, PERCENT, ZONE_COLOR, use_style
+from aupimo_helpers.plots import OKABE_ITO, add_no_skill, load_image, plot_pimo_curve, show_image, use_style
+from aupimo_helpers.plots.style import HEATMAP
 
 FIGURES = Path(__file__).parent
 ROOT = FIGURES.parent
@@ -35,25 +35,15 @@ EXAMPLE_COLORS = (OKABE_ITO[2], OKABE_ITO[1], OKABE_ITO[3])
 
 def photograph(image_path: str) -> np.ndarray:
     """Read an image of the embedded data, (H, W, 3) uint8."""
-    return np.asarray(Image.open(ROOT / "datasets" / image_path).convert("RGB"))
-
-
-def show(ax: plt.Axes, image: np.ndarray, **options) -> None:
-    """Show an image without ticks."""
-    ax.imshow(image, **options)
-    ax.set_xticks([])
-    ax.set_yticks([])
-    ax.grid(visible=False)
+    return load_image(ROOT / "datasets" / image_path)
 
 
 def overlay(ax: plt.Axes, image: np.ndarray, marked: np.ndarray, mask: np.ndarray | None = None) -> None:
     """Show an image with the marked pixels filled and the mask outlined."""
-    show(ax, image)
+    show_image(ax, image, mask)
     layer = np.zeros((*marked.shape, 4))
     layer[marked] = mpl.colors.to_rgba(FOUND, 0.85)
     ax.imshow(layer)
-    if mask is not None:
-        ax.contour(mask, levels=[0.5], colors=[MASK_COLOR], linewidths=1.3)
 
 
 def nearest(scores: np.ndarray, candidates: np.ndarray, target: float) -> int:
@@ -95,19 +85,13 @@ def draw_images(
 def draw_curves(figure: mpl.figure.SubFigure, predictions: Predictions, examples: list[int]) -> None:
     """Right half: the examples' PIMO curves and the areas that are their scores."""
     curves = pimo_curves(predictions.anomaly_maps, predictions.masks)
-    fpr, tprs = curves.shared_fpr.numpy(), curves.per_image_tprs.numpy()
-    inside = (fpr >= BOUNDS[0]) & (fpr <= BOUNDS[1])
     ax = figure.subplots()
-    ax.axvspan(*BOUNDS, color=ZONE_COLOR, alpha=0.18, linewidth=0)
     for index, color in zip(examples, EXAMPLE_COLORS, strict=True):
-        ax.plot(fpr, tprs[index], color=color, linewidth=2)
-        ax.fill_between(fpr[inside], tprs[index][inside], color=color, alpha=0.35, linewidth=0)
-    ax.plot(fpr, fpr, color=NORMAL_COLOR, linestyle=":")
+        plot_pimo_curve(curves.shared_fpr, curves.per_image_tprs[index], fpr_bounds=BOUNDS, color=color, ax=ax)
+    add_no_skill(ax)
     ax.text(0.085, 0.13, "a model\nwithout skill", color="#555555", ha="right", fontsize=9)
-    ax.set(xscale="log", xlim=(fpr.min(), 1), ylim=(0, 1.02))
     ax.set_xlabel("False-positive rate in the normal images (log scale)")
     ax.set_ylabel("Recall of the defect in one image")
-    ax.yaxis.set_major_formatter(PERCENT)
     ax.text(BOUNDS[1] * 1.15, 0.02, "$10^{-5}$ to $10^{-4}$", color="#1B6F9E", fontsize=10)
 
 
@@ -147,8 +131,8 @@ def padim(predictions: Predictions) -> plt.Figure:
     ax.axis("off")
     train = sorted((ROOT / "datasets" / DATASET / "train" / "good").glob("*.png"))
     for k in range(3):
-        image = np.asarray(Image.open(train[k]))
-        ax.imshow(image, extent=(0.1 + 0.14 * k, 1.2 + 0.14 * k, 2.45 - 0.1 * k, 3.55 - 0.1 * k), zorder=k)
+        extent = (0.1 + 0.14 * k, 1.2 + 0.14 * k, 2.45 - 0.1 * k, 3.55 - 0.1 * k)
+        ax.imshow(load_image(train[k]), extent=extent, zorder=k)
     ax.text(0.1, 3.75, f"fit: {len(train)} normal images", fontsize=10, fontweight="bold")
     ax.imshow(photograph(predictions.image_paths[example]), extent=(0.2, 1.4, 0.2, 1.4))
     ax.text(0.1, 1.6, "predict: any image", fontsize=10, fontweight="bold")

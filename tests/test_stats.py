@@ -13,7 +13,7 @@ from aupimo_helpers.stats import (
     compare_pair,
     compare_pairs,
     pair_scores,
-    posthoc_p_values,
+    representatives,
     why_untestable,
 )
 
@@ -30,6 +30,68 @@ B = {"good/0.png": math.nan, "cut/1.png": 0.6, "cut/0.png": 0.7}
 
 def scores(**columns: list[float]) -> pd.DataFrame:
     return pd.DataFrame(columns)
+
+
+NAMES = ["lower whisker", "lower quartile", "median", "upper quartile", "upper whisker"]
+
+
+def graded(scores, defects="cut") -> pd.DataFrame:
+    paths = [f"{i}.png" for i in range(len(scores))]
+    return pd.DataFrame({"image_path": paths, "defect": defects, "aupimo": scores})
+
+
+class TestRepresentatives:
+    """Known answers, and pandas' quantiles as a second path."""
+
+    def test_the_five_numbers_of_evenly_spread_scores(self):
+        chosen = representatives(graded([0.5, 0.0, 1.0, 0.25, 0.75, np.nan]))
+        assert chosen["statistic"].tolist() == NAMES
+        assert chosen["image_path"].tolist() == ["1.png", "3.png", "0.png", "4.png", "2.png"]
+        assert chosen["value"].tolist() == [0, 0.25, 0.5, 0.75, 1]
+        assert chosen.index.tolist() == [1, 3, 0, 4, 2]
+
+    def test_the_nearest_image_where_no_image_has_the_value(self):
+        scores = np.random.default_rng(0).random(40)
+        chosen = representatives(graded(scores)).set_index("statistic")
+        quantiles = pd.Series(scores).quantile([0.25, 0.5, 0.75])
+        for name, value in zip(NAMES[1:4], quantiles, strict=True):
+            assert chosen.loc[name, "value"] == pytest.approx(value)
+            assert chosen.loc[name, "aupimo"] == scores[np.abs(scores - value).argmin()]
+
+    def test_a_lonely_failure_beyond_the_whisker_is_not_picked(self):
+        chosen = representatives(graded([0.0, 0.8, 0.82, 0.84, 0.86, 0.88, 0.9]))
+        assert chosen["aupimo"].min() == 0.8
+
+    def test_normal_images_are_never_picked(self):
+        assert 3 not in representatives(graded([0.1, 0.2, 0.3, np.nan])).index
+
+    def test_among_equally_near_images_another_one_is_preferred(self):
+        chosen = representatives(graded([0.0, 0.0, 0.0, 1.0, 1.0, 1.0]))
+        assert chosen["value"].tolist() == [0, 0, 0.5, 1, 1]
+        assert chosen["image_path"].is_unique
+
+    def test_fewer_images_than_numbers(self):
+        chosen = representatives(graded([0.3, 0.9]))
+        assert len(chosen) == 5
+        assert set(chosen["image_path"]) == {"0.png", "1.png"}
+        assert chosen["image_path"].tolist()[::4] == ["0.png", "1.png"]
+
+    def test_by_group(self):
+        table = graded([0.1, 0.2, 0.3, 0.9, 0.8, np.nan], ["poke"] * 3 + ["cut"] * 2 + ["good"])
+        chosen = representatives(table, by="defect")
+        assert chosen["defect"].tolist() == ["cut"] * 5 + ["poke"] * 5
+        pd.testing.assert_frame_equal(chosen[chosen["defect"] == "poke"], representatives(table.iloc[:3]))
+
+    def test_the_other_columns_stay(self):
+        table = graded([0.1, 0.2]).assign(mask_area=[7, 8])
+        assert representatives(table)["mask_area"].tolist()[::4] == [7, 8]
+        assert "statistic" not in table, "the table that was given is not changed"
+
+    def test_refusals(self):
+        with pytest.raises(InputError, match="no column 'kind' to group by, only image_path, defect, aupimo"):
+            representatives(graded([0.1]), by="kind")
+        with pytest.raises(InputError, match="all images here are normal"):
+            representatives(graded([np.nan, np.nan]))
 
 
 class TestPairing:
@@ -123,10 +185,10 @@ class TestTwoModels:
         steps = np.array([100, 200, 300, 400, 500, 150] + [0] * 20)
         assert result.wilcoxon_p == pytest.approx(scipy.stats.wilcoxon(steps, zero_method="zsplit").pvalue)
 
-    def test_a_hair_is_a_tie(self):
-        hair = scores(A=[0.0004, 0.6, 0.7, 0.8, 0.9, 0.2], B=[0.0, 0.5, 0.5, 0.5, 0.5, 0.5])
-        assert compare_pair(hair, "A", "B").ties == 1
-        assert compare_pair(hair, "A", "B", decimals=6).ties == 0
+    @pytest.mark.parametrize(("score", "ties"), [(0.0004, 1), (0.0006, 0)])
+    def test_less_than_half_a_thousandth_is_a_tie(self, score, ties):
+        hair = scores(A=[score, 0.6, 0.7, 0.8, 0.9, 0.2], B=[0.0, 0.5, 0.5, 0.5, 0.5, 0.5])
+        assert compare_pair(hair, "A", "B").ties == ties
 
     @pytest.mark.filterwarnings("error")
     def test_equal_differences_have_an_interval_without_width(self):
@@ -204,11 +266,11 @@ class TestSeveralModels:
         expected = scipy.stats.studentized_range.sf(q, 4, np.inf)
         assert result.p_values.loc["C4.5", "C4.5+m"] == pytest.approx(expected, abs=1e-3)
 
-    @pytest.mark.parametrize("posthoc", ["nemenyi", "conover", "wilcoxon"])
+    @pytest.mark.parametrize("posthoc", ["nemenyi", "wilcoxon"])
     def test_every_posthoc_test_gives_a_symmetric_table_that_finds_the_odd_one_out(self, posthoc):
         rng = np.random.default_rng(0)
         made = scores(A=list(rng.random(30)), B=list(rng.random(30)), C=list(2 + rng.random(30)))
-        p_values = posthoc_p_values(made, posthoc)
+        p_values = compare_many(made, posthoc=posthoc).p_values
         assert list(p_values.index) == list(p_values.columns) == ["A", "B", "C"]
         np.testing.assert_allclose(p_values, p_values.T)
         assert p_values.loc["A", "B"] > 0.05
@@ -243,7 +305,7 @@ class TestSeveralModels:
             with pytest.raises(InputError, match=r"C4\.5 and again have the same score everywhere"):
                 compare(tied)
         with pytest.raises(InputError, match="no post-hoc test tukey: choose nemenyi"):
-            posthoc_p_values(self.demsar, "tukey")
+            compare_many(self.demsar, posthoc="tukey")
 
     def test_the_obstacle_is_the_sentence_that_would_be_raised(self):
         assert why_untestable(self.demsar) is None

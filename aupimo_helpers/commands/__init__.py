@@ -10,15 +10,7 @@ from aupimo_helpers.errors import AupimoError
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """Make the parser with all sub-commands.
-
-    Returns:
-        The parser. Each sub-command sets ``handler``, a function of the parsed arguments that returns the exit code.
-
-    Example:
-        >>> build_parser().parse_args(["data", "make", "synthetic/leather"]).dataset
-        'synthetic/leather'
-    """
+    """Make the parser; each sub-command sets ``handler``: a function of the arguments that gives the exit code."""
     parser = argparse.ArgumentParser(
         prog="aupimo",
         description="Learn and use AUPIMO, the per-image recall metric for anomaly localisation.",
@@ -31,18 +23,10 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line.
+    """Run the command line (by default that of the process) and give the exit code.
 
-    Args:
-        arguments: The arguments after ``aupimo``; those of the process by default.
-
-    Returns:
-        The exit code: 0 if all went well, 1 if the user has something to mend (one sentence on stderr says what),
-        130 after Ctrl-C. Wrong usage exits with 2, as argparse does.
-
-    Example:
-        >>> main(["data", "make", "synthetic/lether"])
-        1
+    0 if all went well, 1 if the user has something to mend (one sentence on stderr says what), 130 after Ctrl-C.
+    Wrong usage exits with 2, as argparse does.
     """
     options = build_parser().parse_args(arguments)
     try:

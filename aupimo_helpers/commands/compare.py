@@ -16,17 +16,7 @@ if TYPE_CHECKING:
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
-    """Add ``aupimo compare`` to the parser.
-
-    Args:
-        subparsers: Those of the main parser.
-
-    Example:
-        >>> parser = argparse.ArgumentParser()
-        >>> add_parser(parser.add_subparsers())
-        >>> parser.parse_args(["compare", "a.json", "b.json"]).output
-        PosixPath('comparison.png')
-    """
+    """Add ``aupimo compare`` to the parser."""
     parser = subparsers.add_parser(
         "compare",
         help="compare models from their saved scores: a table and a figure",
@@ -50,28 +40,11 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
 
 
 def model_names(paths: Sequence[Path]) -> list[str]:
-    """Name models after their score files, by the part of the path that tells them apart.
-
-    Args:
-        paths: Two different files or more.
-
-    Returns:
-        The files' names without suffix where those differ, else the folders in which the paths differ.
-
-    Raises:
-        InputError: If a file is given twice.
-
-    Example:
-        >>> model_names([Path("runs/padim.json"), Path("runs/stfpm.json")])
-        ['padim', 'stfpm']
-        >>> model_names([Path("padim/leather/scores.json"), Path("stfpm/leather/scores.json")])
-        ['padim', 'stfpm']
-    """
+    """Name models by their files' names where those differ, else by the folders in which the paths differ."""
     seen: set[Path] = set()
     for path in paths:
         if path.resolve() in seen:
-            msg = f"{path} is given twice: give one file per model."
-            raise InputError(msg)
+            raise InputError(f"{path} is given twice: give one file per model.")
         seen.add(path.resolve())
     stems = [path.stem for path in paths]
     if len(set(stems)) == len(stems):
@@ -88,8 +61,7 @@ def _compare(options: argparse.Namespace) -> int:
     paths: list[Path] = options.scores
     names: list[str] = options.names or model_names(paths)
     if len(names) != len(paths) or len(set(names)) != len(names):
-        msg = f"--names needs {len(paths)} different names, one per file, got: {' '.join(names)}."
-        raise InputError(msg)
+        raise InputError(f"--names needs {len(paths)} different names, one per file, got: {' '.join(names)}.")
 
     import matplotlib as mpl
     from rich.console import Console
@@ -98,15 +70,14 @@ def _compare(options: argparse.Namespace) -> int:
     import matplotlib.pyplot as plt
 
     from aupimo_helpers.files import atomic_file
+    from aupimo_helpers.plots import use_style
     from aupimo_helpers.plots.models import comparison_figure
-    from aupimo_helpers.plots.style import use_style
     from aupimo_helpers.scores import load_scores
     from aupimo_helpers.stats import compare_many, compare_pairs, pair_scores
 
     formats = plt.figure().canvas.get_supported_filetypes()
     if options.output.suffix.lstrip(".").lower() not in formats:
-        msg = f"Cannot draw {options.output}: its name must end in one of .{', .'.join(sorted(formats))}."
-        raise InputError(msg)
+        raise InputError(f"Cannot draw {options.output}: its name must end in one of .{', .'.join(sorted(formats))}.")
     tables = {name: load_scores(path) for name, path in zip(names, paths, strict=True)}
     scores = pair_scores(tables)
     pairs = compare_pairs(scores, seed=options.seed)

@@ -71,8 +71,9 @@ def _choose_data(options: argparse.Namespace, default_root: Path) -> tuple[str, 
     if options.dataset is not None and options.category is not None:
         from aupimo_helpers.errors import InputError
 
-        msg = "--category names a part of your own folder, and --dataset a whole data set: give one of them."
-        raise InputError(msg)
+        raise InputError(
+            "--category names a part of your own folder, and --dataset a whole data set: give one of them."
+        )
     if options.dataset is not None or options.data_root is None:
         root = Path(options.data_root).absolute() if options.data_root else default_root
         return options.dataset or "synthetic/leather", root
@@ -92,6 +93,5 @@ def _own_data(path: Path, category: str | None, default_root: Path) -> tuple[str
         for problem in problems:
             print(problem, file=sys.stderr)
         number = "a problem" if len(problems) == 1 else f"{len(problems)} problems"
-        msg = f"{data_root / dataset} has {number}, named above: mend that, and run again."
-        raise InputError(msg)
+        raise InputError(f"{data_root / dataset} has {number}, named above: mend that, and run again.")
     return dataset, data_root

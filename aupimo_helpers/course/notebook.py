@@ -1,12 +1,10 @@
-"""Execute the course's notebooks: with parameters, measured, from any folder, without touching the sources."""
+"""The course's notebooks: find, read and execute them, measured, from any folder, without touching the sources."""
 
-import json
 import re
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from importlib import import_module
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,66 +15,43 @@ from nbformat import NotebookNode
 from aupimo_helpers.errors import InputError, MissingError
 
 NAME = re.compile(r"\d\d_\w+\.ipynb")
-_VALUES = "aupimo-values:"
-_DETAILS = re.compile(r"<details>.*?</details>", re.DOTALL)
-_PYTHON = re.compile(r"^```python\n(.*?)^```", re.DOTALL | re.MULTILINE)
+KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
 
 
 @dataclass(frozen=True)
-class Failure:
-    """Why a notebook did not run to its end.
+class Heading:
+    """What the first cell of a notebook says; the number has two digits."""
 
-    Attributes:
-        cell: Number of the cell, from 1, as counted in the executed notebook; 0 if it was no cell's fault.
-        message: One line.
-    """
-
-    cell: int
-    message: str
-
-    def __str__(self) -> str:
-        return f"cell {self.cell}: {self.message}" if self.cell else self.message
+    number: str
+    title: str
+    question: str
 
 
 @dataclass(frozen=True)
 class Execution:
-    """An executed notebook and what was measured.
+    """An executed notebook, wall time in seconds, the largest memory in GB (1e9 bytes); None or why it failed."""
 
-    Attributes:
-        name: The notebook's file name without suffix.
-        notebook: With the outputs of all cells that ran.
-        seconds: Wall time, with the start of the kernel.
-        peak_memory_gb: The largest resident memory of the kernel and its child processes together, in GB (1e9 bytes),
-            sampled ten times a second.
-        failure: None if all cells ran.
-        values: The variables that were asked for, as JSON types.
-    """
-
-    name: str
     notebook: NotebookNode
     seconds: float
     peak_memory_gb: float
-    failure: Failure | None = None
-    values: dict[str, Any] = field(default_factory=dict)
+    failure: str | None = None
+
+
+@dataclass(frozen=True)
+class Row:
+    """What became of one notebook in a run of the course: ``status`` in a word or two, ``message`` in one line."""
+
+    name: str
+    title: str
+    question: str
+    status: str = "not run"
+    seconds: float | None = None
+    peak_memory_gb: float | None = None
+    message: str = ""
 
 
 def notebooks_folder(folder: str | Path | None = None) -> Path:
-    """Find the course's notebooks.
-
-    Args:
-        folder: Where they are; by default ``notebooks`` beside the installed package, or in the current folder.
-
-    Returns:
-        The folder, absolute.
-
-    Raises:
-        MissingError: If there are none.
-
-    Example:
-        >>> notebooks_folder("nowhere")
-        Traceback (most recent call last):
-        aupimo_helpers.errors.MissingError: There are no course notebooks (01_....ipynb) in nowhere.
-    """
+    """Find the course's notebooks: in ``folder``, else beside the package or in the current folder."""
     if folder is not None:
         candidates = [Path(folder)]
     else:
@@ -85,33 +60,15 @@ def notebooks_folder(folder: str | Path | None = None) -> Path:
         if candidate.is_dir() and any(NAME.fullmatch(path.name) for path in candidate.iterdir()):
             return candidate.resolve()
     if folder is not None:
-        msg = f"There are no course notebooks (01_....ipynb) in {folder}."
-    else:
-        msg = (
-            "The course notebooks were not found beside the package nor in the current folder: run this from the "
-            "repository, or name their folder with --notebooks."
-        )
-    raise MissingError(msg)
+        raise MissingError(f"There are no course notebooks (01_....ipynb) in {folder}.")
+    raise MissingError(
+        "The course notebooks were not found beside the package nor in the current folder: run this from the "
+        "repository, or name their folder with --notebooks."
+    )
 
 
 def course(folder: Path, only: Sequence[str] = ()) -> list[Path]:
-    """List the notebooks in reading order.
-
-    Args:
-        folder: Where they are.
-        only: Numbers or beginnings of names (``03``, ``3``, ``03_average``); empty for all.
-
-    Returns:
-        Paths, by number.
-
-    Raises:
-        MissingError: If an entry of ``only`` fits no notebook.
-
-    Example:
-        >>> course(Path("nowhere"), only=["03"])
-        Traceback (most recent call last):
-        aupimo_helpers.errors.MissingError: There is no notebook 03 in nowhere.
-    """
+    """List the notebooks in reading order; ``only`` has numbers or beginnings of names (``3``, ``03_average``)."""
     every = sorted(path for path in folder.glob("*.ipynb") if NAME.fullmatch(path.name))
     if not only:
         return every
@@ -121,196 +78,47 @@ def course(folder: Path, only: Sequence[str] = ()) -> list[Path]:
         fitting = [path for path in every if path.name.startswith(start)]
         if not fitting:
             there = f": there are {', '.join(path.stem for path in every)}" if every else ""
-            msg = f"There is no notebook {wanted} in {folder}{there}."
-            raise MissingError(msg)
+            raise MissingError(f"There is no notebook {wanted} in {folder}{there}.")
         chosen.update(fitting)
     return sorted(chosen)
 
 
 def read(path: str | Path) -> NotebookNode:
-    """Read a notebook.
-
-    Args:
-        path: An ``.ipynb`` file.
-
-    Returns:
-        The notebook, upgraded to nbformat 4.5.
-
-    Raises:
-        MissingError: If there is no such file.
-        InputError: If it is not a notebook.
-
-    Example:
-        >>> read("nowhere.ipynb")
-        Traceback (most recent call last):
-        aupimo_helpers.errors.MissingError: There is no notebook nowhere.ipynb.
-    """
+    """Read a notebook, upgraded to the newest format."""
     try:
-        return nbformat.read(path, as_version=4)
+        notebook = nbformat.read(path, as_version=4)
     except FileNotFoundError as error:
-        msg = f"There is no notebook {path}."
-        raise MissingError(msg) from error
+        raise MissingError(f"There is no notebook {path}.") from error
     except (nbformat.reader.NotJSONError, nbformat.ValidationError, UnicodeDecodeError) as error:
-        msg = f"{path} is not a notebook: {str(error).splitlines()[0]}"
-        raise InputError(msg) from error
+        raise InputError(f"{path} is not a notebook: {str(error).splitlines()[0]}") from error
+    notebook.metadata.setdefault("kernelspec", NotebookNode(KERNEL))  # papermill does not go without
+    return notebook
+
+
+def heading(notebook: NotebookNode, name: str) -> Heading:
+    """Read number, title and question from the first cell; ``name`` is that of the file, for messages."""
+    source = notebook.cells[0].source if notebook.cells else ""
+    first = re.match(r"# (\d\d) · (.+)", source)
+    question = re.search(r"^\*\*(.+\?)\*\*$", source, re.MULTILINE)
+    if first is None or question is None:
+        raise InputError(f"The first cell of {name} needs a line '# NN · Title' and a line '**Question?**'.")
+    return Heading(first[1], first[2].strip(), question[1])
 
 
 def parameter_names(notebook: NotebookNode) -> list[str]:
-    """List the parameters of a notebook.
+    """List the names assigned in the cell tagged ``parameters``; empty if there is no such cell."""
+    from papermill import inspect_notebook
 
-    Args:
-        notebook: With a cell tagged ``parameters`` that holds assignments.
-
-    Returns:
-        The names assigned in that cell; empty if there is no such cell.
-
-    Example:
-        >>> cell = nbformat.v4.new_code_cell("SEED = 0  # of the weights", metadata={"tags": ["parameters"]})
-        >>> parameter_names(nbformat.v4.new_notebook(cells=[cell]))
-        ['SEED']
-    """
-    for cell in notebook.cells:
-        if "parameters" in cell.metadata.get("tags", []):
-            return re.findall(r"^([A-Z][A-Z0-9_]*)\s*(?::[^=]+)?=", cell.source, re.MULTILINE)
-    return []
+    return list(inspect_notebook(notebook))
 
 
-def solutions(notebook: NotebookNode) -> list[str]:
-    r"""Collect the code of the exercises' solutions.
-
-    Args:
-        notebook: Solutions are fences of ``python`` inside ``<details>`` in markdown cells.
-
-    Returns:
-        Source code, one string per fence, in order.
-
-    Example:
-        >>> source = "<details><summary>Solution</summary>\n\n```python\nanswer = 42\n```\n\n</details>"
-        >>> solutions(nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell(source)]))
-        ['answer = 42\n']
-    """
-    return [
-        code
-        for cell in notebook.cells
-        if cell.cell_type == "markdown"
-        for folded in _DETAILS.findall(cell.source)
-        for code in _PYTHON.findall(folded)
-    ]
-
-
-def encode(values: Mapping[str, Any]) -> str:
-    """Write variables of a notebook as JSON.
-
-    Args:
-        values: Numbers, strings, lists, dictionaries, paths, NumPy arrays, PyTorch tensors, dataclasses, pandas
-            series and data frames (as a dictionary of columns). NaN is written as ``NaN``; Python reads that.
-
-    Returns:
-        One line of JSON.
-
-    Raises:
-        TypeError: If a value is of another type.
-
-    Example:
-        >>> import numpy as np
-        >>> encode({"x": np.array([1.0, np.nan]), "path": Path("a")})
-        '{"x": [1.0, NaN], "path": "a"}'
-    """
-
-    def plain(value: Any) -> Any:  # noqa: ANN401
-        if isinstance(value, Path):
-            return value.as_posix()
-        if hasattr(value, "columns") and hasattr(value, "to_dict"):
-            return {str(name): value[name].tolist() for name in value.columns}
-        if hasattr(value, "tolist"):  # NumPy, PyTorch, pandas series
-            return value.tolist()
-        if hasattr(value, "__dataclass_fields__"):
-            return {name: getattr(value, name) for name in value.__dataclass_fields__}
-        msg = f"a variable of type {type(value).__name__} cannot be written as JSON"
-        raise TypeError(msg)
-
-    return json.dumps(dict(values), default=plain)
-
-
-def execute(
-    path: str | Path,
-    parameters: Mapping[str, Any] | None = None,
-    *,
-    with_solutions: bool = False,
-    variables: Sequence[str] = (),
-    working_folder: str | Path | None = None,
-    timeout: int = 600,
-    on_cell: Callable[[int, int], None] | None = None,
-) -> Execution:
-    """Execute a copy of a notebook in a new kernel; the file stays as it is.
-
-    Args:
-        path: The notebook.
-        parameters: Values for the names of its parameters cell, injected after that cell by papermill.
-        with_solutions: Run the code of the exercises' solutions as cells at the end.
-        variables: Names of variables, or expressions, to read at the end, see ``encode``.
-        working_folder: Where the kernel runs; by default the notebook's folder, which its relative paths begin at.
-        timeout: Seconds that one cell may take.
-        on_cell: Called with the number of the cell (from 1) that starts, and the number of cells.
-
-    Returns:
-        The executed notebook; a cell that fails is in ``failure``, not raised.
-
-    Raises:
-        MissingError: If there is no such file.
-        InputError: If it is not a notebook, or has no such parameter.
-
-    Example:
-        >>> execution = execute("notebooks/01_data_setup.ipynb", {"SEED": 1})  # doctest: +SKIP
-        >>> execution.failure is None  # doctest: +SKIP
-        True
-    """
-    from nbclient import NotebookClient
-
-    path = Path(path)
-    notebook = _parametrised(path, dict(parameters or {}))
-    if with_solutions:
-        notebook.cells += [nbformat.v4.new_code_cell(code) for code in solutions(notebook)]
-    number = len(notebook.cells)
-    if variables:
-        notebook.cells.append(nbformat.v4.new_code_cell(_value_reader(variables)))
-
-    current = 0
-
-    def starts(cell: NotebookNode, cell_index: int) -> None:  # noqa: ARG001
-        nonlocal current
-        current = cell_index + 1
-        if on_cell is not None and current <= number:
-            on_cell(current, number)
-
-    client = NotebookClient(
-        notebook,
-        timeout=timeout,
-        kernel_name="python3",
-        record_timing=False,
-        extra_arguments=["--IPKernelApp.log_level=40"],  # it warns of unencrypted TCP, which stays on this machine
-        resources={"metadata": {"path": str(Path(working_folder or path.parent).resolve())}},
-        on_cell_start=starts,
-    )
-    begin = time.perf_counter()
-    error, peak = _watch(client)
-    seconds = time.perf_counter() - begin
-    failure = None if error is None else Failure(current, _in_one_line(error))
-    values = {}
-    if variables:
-        reader = notebook.cells.pop()
-        if failure is None:
-            values = _read_values(reader)
-    return Execution(path.stem, notebook, seconds, peak / 1e9, failure, values)
-
-
-def _parametrised(path: Path, parameters: dict[str, Any]) -> NotebookNode:
+def read_with_parameters(path: Path, parameters: Mapping[str, Any]) -> NotebookNode:
+    """Read a notebook and put values in, as a cell after its parameters cell."""
     notebook = read(path)
     known = parameter_names(notebook)
     unknown = [name for name in parameters if name not in known]
     if unknown:
-        msg = f"{path.name} has no parameter {unknown[0]}: it has {', '.join(known) or 'none'}."
-        raise InputError(msg)
+        raise InputError(f"{path.name} has no parameter {unknown[0]}: it has {', '.join(known) or 'none'}.")
     if not parameters:
         return notebook
     from papermill.parameterize import parameterize_notebook
@@ -318,19 +126,46 @@ def _parametrised(path: Path, parameters: dict[str, Any]) -> NotebookNode:
     notebook.metadata.setdefault("papermill", NotebookNode())  # papermill expects these two to be there
     for cell in notebook.cells:
         cell.metadata.setdefault("tags", [])
-    return parameterize_notebook(notebook, parameters, kernel_name="python3", language="python")
+    return parameterize_notebook(notebook, dict(parameters), kernel_name="python3", language="python")
 
 
-def _value_reader(variables: Sequence[str]) -> str:
-    items = ", ".join(f"{name!r}: {name}" for name in variables)
-    return f"from aupimo_helpers.course.notebook import encode as _encode\nprint({_VALUES!r}, _encode({{{items}}}))"
+def execute(
+    notebook: NotebookNode,
+    folder: Path,
+    *,
+    timeout: int = 600,
+    on_cell: Callable[[int, int], None] | None = None,
+) -> Execution:
+    """Execute a notebook as read, in a new kernel that starts in ``folder``; a cell may take ``timeout`` seconds.
 
+    A cell that fails ends in ``failure``. ``on_cell`` gets the number of the cell that starts, and that of all cells.
+    """
+    from nbclient import NotebookClient
 
-def _read_values(cell: NotebookNode) -> dict[str, Any]:
-    text = "".join(
-        output.text for output in cell.outputs if output.output_type == "stream" and output.name == "stdout"
+    current = 0
+
+    def starts(cell: NotebookNode, cell_index: int) -> None:  # noqa: ARG001
+        nonlocal current
+        current = cell_index + 1
+        if on_cell is not None:
+            on_cell(current, len(notebook.cells))
+
+    client = NotebookClient(
+        notebook,
+        timeout=timeout,
+        kernel_name="python3",
+        record_timing=False,
+        extra_arguments=["--IPKernelApp.log_level=40"],  # it warns of unencrypted TCP, which stays on this machine
+        resources={"metadata": {"path": str(folder.resolve())}},
+        on_cell_start=starts,
     )
-    return json.loads(text.split(_VALUES, 1)[1])
+    begin = time.perf_counter()
+    error, peak = _watch(client)
+    seconds = time.perf_counter() - begin
+    failure = None
+    if error is not None:
+        failure = f"cell {current}: {_in_one_line(error)}" if current else _in_one_line(error)
+    return Execution(notebook, seconds, peak / 1e9, failure)
 
 
 def _watch(client: Any) -> tuple[BaseException | None, int]:  # noqa: ANN401
@@ -379,12 +214,13 @@ def _resident(process: psutil.Process) -> int:
 
 
 def _in_one_line(error: BaseException) -> str:
-    exceptions = import_module("nbclient.exceptions")
-    if isinstance(error, exceptions.CellExecutionError):
+    from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
+
+    if isinstance(error, CellExecutionError):
         first = (error.evalue.strip() or "no message").splitlines()[0]
         return f"{error.ename}: {first}"
-    if isinstance(error, exceptions.DeadKernelError):
+    if isinstance(error, DeadKernelError):
         return "the kernel died, most often because memory ran out"
-    if isinstance(error, exceptions.CellTimeoutError):
+    if isinstance(error, CellTimeoutError):
         return "the cell took longer than the time limit"
     return f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no message'}"

@@ -4,12 +4,13 @@ import base64
 import mimetypes
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote
 
 from jinja2 import DictLoader, Environment
 from nbformat import NotebookNode
+
+from aupimo_helpers.course.notebook import Row
 
 # RequireJS and Mermaid come from a CDN and nothing here needs them; MathJax too, but formulas do.
 _TEMPLATE = """
@@ -22,48 +23,8 @@ _IMAGE = re.compile(r'(<img\b[^>]*?\bsrc=)"([^"]+)"')
 _FORMULA = re.compile(r"\$[^$\n]+\$|\$\$|\\begin\{")
 
 
-@dataclass(frozen=True)
-class Row:
-    """One line of the index.
-
-    Attributes:
-        name: Of the notebook, without suffix.
-        title: As a reader knows it.
-        question: That the notebook answers.
-        status: ``passed``, ``FAILED`` ..., in a word or two.
-        seconds: Wall time; None if it did not run.
-        peak_memory_gb: None if it did not run.
-        message: Why it failed, in one line; empty if it did not.
-    """
-
-    name: str
-    title: str
-    question: str
-    status: str
-    seconds: float | None = None
-    peak_memory_gb: float | None = None
-    message: str = ""
-
-
 def notebook_page(notebook: NotebookNode, name: str, folder: Path, pages: Sequence[str]) -> str:
-    """Render an executed notebook as one self-contained page.
-
-    Args:
-        notebook: With outputs.
-        name: Its title in the browser.
-        folder: Where its relative image paths begin; the images are put into the page.
-        pages: Names of notebooks, without suffix, that become pages beside this one: links to them are turned.
-
-    Returns:
-        HTML.
-
-    Example:
-        >>> import nbformat
-        >>> cell = nbformat.v4.new_markdown_cell("[next](02_padim_training.ipynb)")
-        >>> page = notebook_page(nbformat.v4.new_notebook(cells=[cell]), "01", Path(), ["02_padim_training"])
-        >>> 'href="02_padim_training.html"' in page, "<script src" in page
-        (True, False)
-    """
+    """Render an executed notebook as one page, with the images of ``folder`` in it; link to ``pages`` beside it."""
     from nbconvert import HTMLExporter
 
     exporter = HTMLExporter(
@@ -138,20 +99,6 @@ These notebooks ran on the data set <b>{{ dataset }}</b>.</p>
 
 
 def index_page(rows: Sequence[Row], dataset: str, versions: str) -> str:
-    """Render the index of a run.
-
-    Args:
-        rows: One per notebook, in reading order.
-        dataset: That the notebooks ran on.
-        versions: One line.
-
-    Returns:
-        HTML. A row links to ``NAME.html`` beside the index if its notebook ran.
-
-    Example:
-        >>> page = index_page([Row("01_a", "A", "Why?", "passed", 1.5, 0.2)], "photos/brick", "python 3.11")
-        >>> '<a href="01_a.html">A</a>' in page
-        True
-    """
+    """Render the index of a run: a row links to ``NAME.html`` beside it if its notebook ran."""
     template = Environment(autoescape=True, keep_trailing_newline=True).from_string(_INDEX)
     return template.render(rows=rows, dataset=dataset, versions=versions)

@@ -1,21 +1,20 @@
 """The whole course, executed: what ``aupimo run`` does."""
 
 import re
-import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import nbformat
+from nbformat import NotebookNode
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from aupimo_helpers.course.notebook import Execution, execute, parameter_names, read
-from aupimo_helpers.course.pages import Row, index_page, notebook_page
-from aupimo_helpers.course.refresh import heading
+from aupimo_helpers.course.notebook import Row, execute, heading, parameter_names, read, read_with_parameters
+from aupimo_helpers.course.pages import index_page, notebook_page
 from aupimo_helpers.errors import InputError
 from aupimo_helpers.files import atomic_file
 from aupimo_helpers.session import versions
@@ -25,12 +24,7 @@ OnCell = Callable[[int, int], None]
 
 @dataclass
 class CourseRun:
-    """What became of each notebook.
-
-    Attributes:
-        rows: One per notebook.
-        index: Path of ``index.html``.
-    """
+    """What became of each notebook, and the path of ``index.html``."""
 
     rows: list[Row]
     index: Path
@@ -44,80 +38,55 @@ class CourseRun:
 def run_course(
     notebooks: Sequence[Path],
     results_dir: str | Path,
-    parameters: dict[str, Any],
+    parameters: Mapping[str, Any],
     *,
     dataset: str,
-    console: Console | None = None,
+    console: Console,
 ) -> CourseRun:
     """Execute copies of notebooks, one after the other, and write them as notebooks and web pages.
 
-    A notebook that fails is reported, and the others still run. After each one the results are on disk, so that an
-    interrupted run keeps what it has.
-
-    Args:
-        notebooks: Paths, in the order to run them.
-        results_dir: Gets ``NAME.ipynb`` and ``NAME.html`` of each, and ``index.html``.
-        parameters: For the notebooks' parameters cells; each notebook gets those that it has.
-        dataset: The data set's name, for the index.
-        console: Where progress is shown; stdout by default. On a terminal it is live, elsewhere a line per notebook.
-
-    Returns:
-        Status, time and memory of each notebook, and the path of the index.
-
-    Raises:
-        InputError: If there is no notebook.
-        WriteError: If ``results_dir`` cannot be written.
-
-    Example:
-        >>> notebooks = [Path("notebooks/01_data_setup.ipynb")]
-        >>> run_course(notebooks, "results", {}, dataset="synthetic/leather").passed  # doctest: +SKIP
-        True
+    Each gets those of the parameters that it has. One that fails is reported, and the others still run. After each
+    one the results are on disk, so that an interrupted run keeps what it has.
     """
     if not notebooks:
-        msg = "There is no notebook to run."
-        raise InputError(msg)
-    console = console or Console(file=sys.stdout)
+        raise InputError("There is no notebook to run.")
     results_dir = Path(results_dir)
     names = [path.stem for path in notebooks]
-    headings = [heading(read(path), path.name) for path in notebooks]
-    rows = [
-        Row(name, top.title, re.sub(r"[*_`]", "", top.question), "not run")
-        for name, top in zip(names, headings, strict=True)
-    ]
-    run = CourseRun(rows, results_dir / "index.html")
+    run = CourseRun([_planned(path) for path in notebooks], results_dir / "index.html")
     _write_index(run, dataset)  # first of all, so that a folder that cannot be written is known at once
     with _display(console, len(notebooks)) as (begin, finish):
         for number, path in enumerate(notebooks):
             on_cell = begin(number, path.stem)
             known = parameter_names(read(path))
+            notebook = read_with_parameters(path, {k: v for k, v in parameters.items() if k in known})
             try:
-                execution = execute(path, {k: v for k, v in parameters.items() if k in known}, on_cell=on_cell)
+                execution = execute(notebook, path.parent, on_cell=on_cell)
             except KeyboardInterrupt:
-                rows[number] = replace(rows[number], status="stopped")
+                run.rows[number] = replace(run.rows[number], status="stopped")
                 _write_index(run, dataset)
                 raise
-            _write_notebook(execution, path, results_dir, names)
-            rows[number] = _row(execution, rows[number])
+            _write_notebook(notebook, path, results_dir, names)
+            run.rows[number] = replace(
+                run.rows[number],
+                status="FAILED" if execution.failure else "passed",
+                seconds=execution.seconds,
+                peak_memory_gb=execution.peak_memory_gb,
+                message=execution.failure or "",
+            )
             _write_index(run, dataset)
-            finish(rows[number])
+            finish(run.rows[number])
     return run
 
 
-def _row(execution: Execution, planned: Row) -> Row:
-    failure = execution.failure
-    return replace(
-        planned,
-        status="passed" if failure is None else "FAILED",
-        seconds=execution.seconds,
-        peak_memory_gb=execution.peak_memory_gb,
-        message="" if failure is None else str(failure),
-    )
+def _planned(path: Path) -> Row:
+    top = heading(read(path), path.name)
+    return Row(path.stem, top.title, re.sub(r"[*_`]", "", top.question))
 
 
-def _write_notebook(execution: Execution, path: Path, results_dir: Path, names: Sequence[str]) -> None:
+def _write_notebook(notebook: NotebookNode, path: Path, results_dir: Path, names: Sequence[str]) -> None:
     with atomic_file(results_dir / path.name) as temporary:
-        temporary.write_text(nbformat.writes(execution.notebook) + "\n", encoding="utf-8")
-    page = notebook_page(execution.notebook, execution.name, path.parent, names)
+        temporary.write_text(nbformat.writes(notebook) + "\n", encoding="utf-8")
+    page = notebook_page(notebook, path.stem, path.parent, names)
     with atomic_file(results_dir / f"{path.stem}.html") as temporary:
         temporary.write_text(page, encoding="utf-8")
 
@@ -170,20 +139,7 @@ def _display(console: Console, total: int) -> Iterator[tuple[Callable[[int, str]
 
 
 def summary(run: CourseRun) -> Table:
-    """Make the table that a run ends with.
-
-    Args:
-        run: What ``run_course`` returned.
-
-    Returns:
-        For a rich console: notebook, status, seconds, peak memory; the last line is the sum and the largest.
-
-    Example:
-        >>> row = Row("01_a", "A", "Why?", "passed", 1.5, 0.2)
-        >>> table = summary(CourseRun([row], Path("index.html")))
-        >>> table.row_count
-        2
-    """
+    """Make the table that a run ends with; its last line is the sum and the largest."""
     table = Table(show_edge=False)
     table.add_column("Notebook", no_wrap=True)
     table.add_column("Status", overflow="fold")

@@ -1,48 +1,40 @@
-"""Images, masks and anomaly maps, laid out in figures.
+"""Images, masks and anomaly maps: reading them, and laying them out in figures.
 
-The functions for one image take the axes as their first argument and return them; the functions for several images
-make a figure and return it. Masks are drawn as outlines, so that the pixels under them stay visible.
+The functions for one image draw on ``ax`` and return it; those for several images make a figure and return it. Images
+are (H, W, 3) or (H, W), uint8 in 0..255 or float in 0..1. Masks, (H, W) and not zero inside the defect, are drawn as
+outlines, so that the pixels under them stay visible.
 """
 
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import cycle
+from typing import TYPE_CHECKING
 
 import matplotlib.pyplot as plt
 import numpy as np
-from IPython.display import Image as DisplayedImage
 from matplotlib.axes import Axes
-from matplotlib.colorbar import Colorbar
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patheffects import withStroke
 from numpy.typing import ArrayLike
 
 from aupimo_helpers.data.images import load_image as load_image
 from aupimo_helpers.data.images import load_mask as load_mask
 from aupimo_helpers.errors import InputError
-from aupimo_helpers.plots.style import HEATMAP, MASK_COLOR
+from aupimo_helpers.plots.style import HEATMAP, MASK_COLOR, OKABE_ITO
+
+if TYPE_CHECKING:
+    from IPython.display import Image as DisplayedImage
 
 # Photographs are shown smaller than they are: without a smoothing filter, texture turns into noise.
 _SMOOTH = "antialiased"
+# Light colours with a dark halo: visible on bright and on dark images, on grey ones and on a heat map.
+_LEVEL_COLORS = ("#FFFFFF", OKABE_ITO[6], OKABE_ITO[5], OKABE_ITO[3])
+_HALO = [withStroke(linewidth=2.6, foreground="black")]
 
 
-def draw_outline(ax: Axes, mask: ArrayLike, *, color: str = MASK_COLOR, linewidth: float = 1.2) -> Axes:
-    """Draw the outline of a mask over what the axes show already.
-
-    Args:
-        ax: Axes with an image of the mask's size.
-        mask: (H, W), not zero inside the defect. An all-zero mask draws nothing.
-        color: The line's colour.
-        linewidth: The line's width in points.
-
-    Returns:
-        The axes.
-
-    Example:
-        >>> _, ax = plt.subplots()
-        >>> mask = np.zeros((8, 8)); mask[2:5, 2:5] = 1
-        >>> len(draw_outline(ax, mask).collections)
-        1
-        >>> plt.close()
-    """
+def draw_outline(ax: Axes, mask: ArrayLike) -> Axes:
+    """Draw the outline of a mask, if there is anything in it, over an image of its size."""
     inside = np.asarray(mask) != 0
     if not inside.any():
         return ax
@@ -50,96 +42,63 @@ def draw_outline(ax: Axes, mask: ArrayLike, *, color: str = MASK_COLOR, linewidt
     padded = np.pad(inside, 1).astype(float)
     height, width = inside.shape
     x, y = np.arange(-1, width + 1), np.arange(-1, height + 1)
-    ax.contour(x, y, padded, levels=[0.5], colors=[color], linewidths=linewidth)
+    ax.contour(x, y, padded, levels=[0.5], colors=[MASK_COLOR], linewidths=1.2)
     # The contour may have widened the axes by the padding.
     ax.set(xlim=(-0.5, width - 0.5), ylim=(height - 0.5, -0.5))
     return ax
 
 
-def show_image(ax: Axes, image: ArrayLike, mask: ArrayLike | None = None, *, title: str | None = None) -> Axes:
-    """Show one image, with the outline of its mask.
-
-    Args:
-        ax: The axes to draw in.
-        image: (H, W, 3) or (H, W), uint8 in 0..255 or float in 0..1.
-        mask: (H, W) of the same size, not zero inside the defect.
-        title: Text above the image.
-
-    Returns:
-        The axes, without ticks and grid.
-
-    Example:
-        >>> _, ax = plt.subplots()
-        >>> show_image(ax, np.zeros((8, 8)), title="black").get_title(loc="left")
-        'black'
-        >>> plt.close()
-    """
-    pixels = np.asarray(image)
-    limits = (0, 255) if pixels.dtype == np.uint8 else (0, 1)
-    ax.imshow(pixels, cmap="gray", vmin=limits[0], vmax=limits[1], interpolation=_SMOOTH)
-    if mask is not None:
-        draw_outline(ax, mask)
-    return _bare(ax, title)
-
-
-def show_heatmap(
-    ax: Axes,
-    image: ArrayLike,
-    anomaly_map: ArrayLike,
-    mask: ArrayLike | None = None,
-    *,
-    limits: tuple[float, float] | None = None,
-    alpha: float = 0.6,
-    cmap: str = HEATMAP,
-    thresholds: Sequence[float] = (),
-    threshold_colors: Sequence[str] = ("white", "black"),
-    title: str | None = None,
+def _contours(
+    ax: Axes, scores: np.ndarray, thresholds: Iterable[float], tints: Iterable[str], width: float, halo: list
 ) -> Axes:
-    """Lay an anomaly map as a heat map over its image.
+    """Draw the outline of what lies above each threshold that the map reaches."""
+    for threshold, color in zip(thresholds, tints, strict=False):
+        if scores.min() < threshold <= scores.max():  # matplotlib warns about a contour that does not exist
+            ax.contour(scores, levels=[threshold], colors=[color], linewidths=width).set_path_effects(halo)
+    return ax
 
-    The image is shown in grey, so that every colour in the picture comes from the map.
 
-    Args:
-        ax: The axes to draw in.
-        image: (h, w, 3) or (h, w), uint8 in 0..255 or float in 0..1; stretched to the map's size.
-        anomaly_map: (H, W) scores.
-        mask: (H, W), not zero inside the defect, drawn as an outline.
-        limits: Scores at the two ends of the colour scale; ``None`` takes this map's lowest and highest score. Give
-            the same limits to all maps that a reader is to compare.
-        alpha: Opacity of the heat map, 0 to 1.
-        cmap: Name of the matplotlib colour map.
-        thresholds: Scores at which to draw a contour line of the map.
-        threshold_colors: Their colours, repeated when there are more thresholds than colours.
-        title: Text above the image.
+def plot_fpr_contours(anomaly_map: ArrayLike, thresholds: Mapping[str, float], *, ax: Axes) -> Axes:
+    """Draw the outline of what lies above each threshold, over an image that is already on the axes.
 
-    Returns:
-        The axes, without ticks and grid. ``ax.images[-1]`` is the heat map, for a colour bar.
+    ``anomaly_map`` is (H, W). ``thresholds`` by name go from the laxest to the strictest; one that no pixel reaches
+    draws nothing, and more than there are colours (four) are an ``InputError``.
 
     Example:
-        >>> _, ax = plt.subplots()
-        >>> ax = show_heatmap(ax, np.zeros((8, 8, 3)), np.arange(64.0).reshape(8, 8), limits=(0, 100))
-        >>> ax.images[-1].get_clim()
-        (0.0, 100.0)
-        >>> plt.close()
+        >>> ax = plot_fpr_contours(np.eye(8), {"half": 0.5, "out of reach": 2.0}, ax=plt.figure().gca())
+        >>> len(ax.collections)
+        1
     """
-    scores = np.asarray(anomaly_map)
+    if len(thresholds) > len(_LEVEL_COLORS):
+        raise InputError(
+            f"There are {len(thresholds)} thresholds and {len(_LEVEL_COLORS)} colours to draw them in: draw fewer."
+        )
+    return _contours(ax, np.asarray(anomaly_map, dtype=np.float64), thresholds.values(), _LEVEL_COLORS, 1.2, _HALO)
+
+
+def fpr_contour_handles(names: Sequence[str]) -> list[Line2D]:
+    """Make the entries of ``figure.legend(handles=...)`` for the lines of ``plot_fpr_contours``, in the same order.
+
+    Example:
+        >>> [handle.get_label() for handle in fpr_contour_handles(["FPR 1e-2", "FPR 1e-3"])]
+        ['FPR 1e-2', 'FPR 1e-3']
+    """
+    return [
+        Line2D([], [], color=color, linewidth=1.5, label=name, path_effects=_HALO)
+        for name, color in zip(names, _LEVEL_COLORS[: len(names)], strict=True)
+    ]
+
+
+def show_image(ax: Axes, image: ArrayLike, mask: ArrayLike | None = None, *, title: str | None = None) -> Axes:
+    """Show one image with the outline of its mask, which has the same size.
+
+    Example:
+        >>> show_image(plt.figure().gca(), np.zeros((8, 8)), title="black").get_title(loc="left")
+        'black'
+    """
     pixels = np.asarray(image)
-    grey = pixels if pixels.ndim == 2 else pixels @ np.array([0.299, 0.587, 0.114])
-    height, width = scores.shape
-    extent = (-0.5, width - 0.5, height - 0.5, -0.5)
-    ax.imshow(
-        grey, cmap="gray", vmin=0, vmax=255 if pixels.dtype == np.uint8 else 1, extent=extent, interpolation=_SMOOTH
-    )
-    low, high = limits if limits is not None else (scores.min(), scores.max())
-    ax.imshow(scores, cmap=cmap, vmin=low, vmax=high, alpha=alpha, extent=extent, interpolation=_SMOOTH)
-    for i, threshold in enumerate(thresholds):
-        # A level outside the map's range has no line; matplotlib would warn about it.
-        if scores.min() < threshold < scores.max():
-            color = threshold_colors[i % len(threshold_colors)]
-            ax.contour(scores, levels=[threshold], colors=[color], linewidths=1.0)
-    if mask is not None:
-        draw_outline(ax, mask)
-    return _bare(ax, title)
+    ax.imshow(pixels, cmap="gray", vmin=0, vmax=255 if pixels.dtype == np.uint8 else 1, interpolation=_SMOOTH)
+    return _finish(ax, mask, title)
 
 
 def image_grid(
@@ -153,25 +112,12 @@ def image_grid(
 ) -> Figure:
     """Show images in a grid, row by row, with the outlines of their masks.
 
-    Args:
-        images: Each (H, W, 3) or (H, W), uint8 in 0..255 or float in 0..1; sizes may differ.
-        masks: One (H, W) mask per image, not zero inside the defect.
-        titles: One text per image.
-        ncols: Images per row.
-        cell: Width of one image in inches.
-        suptitle: Title of the whole figure.
-
-    Returns:
-        The figure; places left over in the last row stay empty.
-
-    Raises:
-        InputError: If there is no image, or if masks or titles are not as many as the images.
+    There are as many masks and titles as images, else an ``InputError`` says what is missing. ``ncols`` is the number
+    of images per row, ``cell`` the width of one in inches, ``suptitle`` the title of the figure.
 
     Example:
-        >>> figure = image_grid([np.zeros((8, 8))] * 5, titles="abcde", ncols=3)
-        >>> len(figure.axes)
+        >>> len(image_grid([np.zeros((8, 8))] * 5, titles="abcde", ncols=3).axes)
         6
-        >>> plt.close(figure)
     """
     images = list(images)
     shown_masks = _as_many(images, masks, "masks")
@@ -194,121 +140,84 @@ def heatmap_grid(
     limits: tuple[float, float] | None = None,
     cell: float = 1.5,
     suptitle: str | None = None,
-    label: str = "anomaly score (raw)",
     thresholds: Sequence[float] = (),
 ) -> Figure:
     """Show images in one row and their anomaly maps below them, all maps on one colour scale.
 
-    Args:
-        images: Each (h, w, 3) or (h, w), uint8 in 0..255 or float in 0..1.
-        anomaly_maps: One (H, W) map of scores per image.
-        masks: One (H, W) mask per image, of the map's size, not zero inside the defect.
-        titles: One text per image.
-        limits: Scores at the two ends of the colour scale; ``None`` takes the lowest and highest score of these maps.
-        cell: Width of one image in inches.
-        suptitle: Title of the whole figure.
-        label: The colour bar's label.
-        thresholds: Scores at which to draw contour lines of the maps.
-
-    Returns:
-        The figure, with a colour bar beside the lower row.
-
-    Raises:
-        InputError: If there is no image, or if maps, masks or titles are not as many as the images.
+    The maps are (H, W) anomaly scores, and their size is also the masks'. ``limits`` are the scores at the two ends
+    of the colour scale, by default the lowest and the highest of these maps; at ``thresholds`` the maps get contours.
+    The rest is as in ``image_grid``.
 
     Example:
-        >>> figure = heatmap_grid([np.zeros((8, 8))] * 3, np.random.default_rng(0).random((3, 8, 8)))
-        >>> figure.axes[-1].get_ylabel()
+        >>> heatmap_grid([np.zeros((8, 8))] * 2, np.random.default_rng(0).random((2, 8, 8))).axes[-1].get_ylabel()
         'anomaly score (raw)'
-        >>> plt.close(figure)
     """
     images = list(images)
     maps = [np.asarray(scores) for scores in _as_many(images, anomaly_maps, "anomaly maps")]
     shown_masks = _as_many(images, masks, "masks")
     texts = _as_many(images, titles, "titles")
-    if limits is None:
-        limits = (min(float(scores.min()) for scores in maps), max(float(scores.max()) for scores in maps))
+    low, high = limits or (min(float(each.min()) for each in maps), max(float(each.max()) for each in maps))
     figure, axes = _figure(images, 2, len(images), cell, titles=titles is not None, suptitle=suptitle, bar=0.9)
-    for column, (image, scores, mask, title) in enumerate(zip(images, maps, shown_masks, texts, strict=True)):
-        # The image is shown on the pixel grid of its map, which is also the mask's.
-        upper = axes[0, column]
-        show_image(upper, image, title=title)
-        upper.images[-1].set_extent((-0.5, scores.shape[1] - 0.5, scores.shape[0] - 0.5, -0.5))
-        if mask is not None:
-            draw_outline(upper, mask)
-        show_heatmap(axes[1, column], image, scores, mask, limits=limits, thresholds=thresholds)
-    add_colorbar(axes[1], label)
+    for (upper, lower), image, scores, mask, title in zip(axes.T, images, maps, shown_masks, texts, strict=True):
+        pixels = np.asarray(image)
+        # The maps lie on grey images, so that every colour there comes from the map.
+        grey = pixels if pixels.ndim == 2 else pixels @ np.array([0.299, 0.587, 0.114])
+        # Images are stretched to the pixel grid of their maps, which is also the masks'.
+        extent = (-0.5, scores.shape[1] - 0.5, scores.shape[0] - 0.5, -0.5)
+        look = {"extent": extent, "interpolation": _SMOOTH}
+        for ax, shown in ((upper, pixels), (lower, grey)):
+            ax.imshow(shown, cmap="gray", vmin=0, vmax=255 if pixels.dtype == np.uint8 else 1, **look)
+        lower.imshow(scores, cmap=HEATMAP, vmin=low, vmax=high, alpha=0.6, **look)
+        _contours(lower, scores, thresholds, cycle(("white", "black")), 1.0, halo=[])
+        for ax, text in ((upper, title), (lower, "")):
+            _finish(ax, mask, text)
+    add_colorbar(axes[1])
     return figure
 
 
-def add_colorbar(axes: Sequence[Axes] | np.ndarray, label: str = "anomaly score (raw)") -> Colorbar:
-    """Put one colour bar beside axes that show heat maps on the same scale.
-
-    Args:
-        axes: Axes drawn by `show_heatmap` with the same limits.
-        label: The colour bar's label.
-
-    Returns:
-        The colour bar.
-
-    Example:
-        >>> figure, axes = plt.subplots(1, 2)
-        >>> for ax in axes:
-        ...     _ = show_heatmap(ax, np.zeros((8, 8)), np.eye(8), limits=(0, 1))
-        >>> add_colorbar(axes).ax.get_ylabel()
-        'anomaly score (raw)'
-        >>> plt.close(figure)
-    """
+def add_colorbar(axes: Sequence[Axes] | np.ndarray) -> None:
+    """Put one colour bar beside axes that show heat maps on the same scale."""
     axes = list(axes)
-    figure = axes[0].figure
     # Taken from the colours, not from the drawn heat map: that one is half transparent over a grey image.
     shown = axes[0].images[-1]
     opaque = plt.cm.ScalarMappable(norm=shown.norm, cmap=shown.cmap)
-    bar: Colorbar = figure.colorbar(opaque, ax=axes, label=label, fraction=0.05, pad=0.01)
+    bar = axes[0].figure.colorbar(opaque, ax=axes, label="anomaly score (raw)", fraction=0.05, pad=0.01)
     bar.ax.grid(visible=False)
-    return bar
 
 
-def as_jpeg(figure: Figure, quality: int = 85) -> DisplayedImage:
-    """Render a figure as JPEG for a notebook's output and close it.
-
-    A grid of textured photographs is four to eight times smaller as JPEG than as PNG, the notebook default.
-
-    Args:
-        figure: The figure; it is closed.
-        quality: JPEG quality, 1 to 95.
-
-    Returns:
-        An object that a notebook shows as an image when it is the last expression of a cell.
+def as_jpeg(figure: Figure, quality: int = 85) -> "DisplayedImage":
+    """Render a figure as JPEG (``quality`` 1 to 95) and close it: photographs are 4 to 8 times smaller than as PNG.
 
     Example:
         >>> as_jpeg(image_grid([np.zeros((8, 8))])).format
         'jpeg'
     """
+    from IPython.display import Image as DisplayedImage
+
     buffer = io.BytesIO()
     figure.savefig(buffer, format="jpeg", pil_kwargs={"quality": quality, "optimize": True})
     plt.close(figure)
     return DisplayedImage(data=buffer.getvalue(), format="jpeg")
 
 
-def _bare(ax: Axes, title: str | None) -> Axes:
+def _finish(ax: Axes, mask: ArrayLike | None, title: str | None) -> Axes:
+    """Draw the mask's outline and the title over an image, and take ticks, grid and frame away."""
+    if mask is not None:
+        draw_outline(ax, mask)
     ax.set(xticks=[], yticks=[])
     ax.grid(visible=False)
     ax.spines[:].set_visible(False)
-    if title is not None:
-        ax.set_title(title, fontsize=9, loc="left")
+    ax.set_title(title or "", fontsize=9, loc="left")
     return ax
 
 
 def _as_many(images: list, others: Iterable | None, what: str) -> list:
-    """Lists ``others``, or one ``None`` per image."""
+    """List ``others``, or one ``None`` per image."""
     if not images:
-        msg = "There is no image to show: give at least one."
-        raise InputError(msg)
+        raise InputError("There is no image to show: give at least one.")
     listed = [None] * len(images) if others is None else list(others)
     if len(listed) != len(images):
-        msg = f"{len(images)} images but {len(listed)} {what}: give one for each image."
-        raise InputError(msg)
+        raise InputError(f"{len(images)} images but {len(listed)} {what}: give one for each image.")
     return listed
 
 

@@ -1,43 +1,38 @@
-"""Plots that compare models: image by image, over data sets, and beside published scores."""
+"""Plots that compare models: image by image, over data sets, and beside published scores.
 
-from collections.abc import Sequence
-from dataclasses import fields
+The functions draw on ``ax``, or on new axes of a fitting size where none is given, and return the axes. ``scores``,
+``pairs`` and ``result`` are as from ``pair_scores``, ``compare_pairs`` and ``compare_many`` of
+:mod:`aupimo_helpers.stats`; ``means`` are mean AUPIMOs in 0..1, data sets (rows) x models (columns).
+"""
+
+from typing import TYPE_CHECKING, Any
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-import scikit_posthocs
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MultipleLocator
 
+from aupimo_helpers.plots.scores import score_boxes
 from aupimo_helpers.plots.style import NORMAL_COLOR, OKABE_ITO, PERCENT, colors
-from aupimo_helpers.stats import ManyComparison, PairComparison
 
+if TYPE_CHECKING:
+    from aupimo_helpers.stats import ManyComparison, PairComparison
+
+# A difference of fractions of 1 in percentage points: 0.25 is written +25.
 POINTS = FuncFormatter(lambda value, _: f"{100 * value:+.0f}" if round(100 * value) else "0")
-"""A difference of fractions of 1 in percentage points: 0.25 is written +25."""
 
-_POSTHOC_TITLES = {"nemenyi": "Nemenyi", "conover": "Conover with Holm", "wilcoxon": "Wilcoxon with Holm"}
+_POSTHOC_TITLES = {"nemenyi": "Nemenyi", "wilcoxon": "Wilcoxon with Holm"}
 
 
 def paired_scatter(
     scores: pd.DataFrame, a: str, b: str, *, defects: pd.Series | None = None, ax: Axes | None = None
 ) -> Axes:
-    """Draw one point per image: the score of one model against that of another.
-
-    Args:
-        scores: Paired scores in [0, 1], as from `aupimo_helpers.stats.pair_scores`.
-        a: Model on the horizontal axis.
-        b: Model on the vertical axis.
-        defects: Defect type by image path, which colours the points.
-        ax: Where to draw; new axes by default.
-
-    Returns:
-        The axes.
+    """Draw one point per image: the score of model ``b`` against that of model ``a``, coloured by defect type.
 
     Example:
-        >>> ax = paired_scatter(pd.DataFrame({"A": [0.1, 0.9], "B": [0.2, 0.5]}), "A", "B")
-        >>> ax.get_xlabel()
+        >>> paired_scatter(pd.DataFrame({"A": [0.1, 0.9], "B": [0.2, 0.5]}), "A", "B").get_xlabel()
         'AUPIMO of A'
     """
     ax = ax or plt.subplots(figsize=(6.5, 4.5))[1]
@@ -59,19 +54,11 @@ def paired_scatter(
 
 
 def sorted_differences(
-    scores: pd.DataFrame, a: str, b: str, *, comparison: PairComparison | None = None, ax: Axes | None = None
+    scores: pd.DataFrame, a: str, b: str, *, comparison: "PairComparison | None" = None, ax: Axes | None = None
 ) -> Axes:
-    """Draw the difference of two models' scores image by image, sorted, as bars.
+    """Draw the difference of two models' scores, ``a - b``, image by image, sorted, as bars.
 
-    Args:
-        scores: Paired scores in [0, 1].
-        a: First model; bars go up where it scores higher.
-        b: Second model.
-        comparison: Adds the mean difference with its confidence interval.
-        ax: Where to draw; new axes by default.
-
-    Returns:
-        The axes.
+    A ``comparison``, as from ``compare_pair``, adds the mean difference with its confidence interval.
 
     Example:
         >>> ax = sorted_differences(pd.DataFrame({"A": [0.1, 0.9], "B": [0.2, 0.5]}), "A", "B")
@@ -99,17 +86,9 @@ def sorted_differences(
 def difference_intervals(pairs: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     """Draw the mean difference of every pair of models with its confidence interval.
 
-    Args:
-        pairs: As from `aupimo_helpers.stats.compare_pairs`.
-        ax: Where to draw; new axes by default.
-
-    Returns:
-        The axes.
-
     Example:
         >>> pair = {"a": "A", "b": "B", "mean_difference": 0.1, "ci_low": 0.05, "ci_high": 0.2, "confidence": 0.95}
-        >>> pairs = pd.DataFrame([pair])
-        >>> difference_intervals(pairs).get_yticklabels()[0].get_text()
+        >>> difference_intervals(pd.DataFrame([pair])).get_yticklabels()[0].get_text()
         'A - B'
     """
     ax = ax or plt.subplots(figsize=(7, 1.2 + 0.45 * len(pairs)))[1]
@@ -127,32 +106,24 @@ def difference_intervals(pairs: pd.DataFrame, *, ax: Axes | None = None) -> Axes
 
 
 def critical_difference(
-    result: ManyComparison, *, alpha: float = 0.05, unit: str = "images", ax: Axes | None = None
+    result: "ManyComparison", *, alpha: float = 0.05, unit: str = "images", ax: Axes | None = None
 ) -> Axes:
     """Draw a critical-difference diagram: mean ranks, with a bar over models that the test cannot tell apart.
 
-    Args:
-        result: As from `aupimo_helpers.stats.compare_many`.
-        alpha: Significance level, in (0, 1).
-        unit: What the rows are, for the title.
-        ax: Where to draw; new axes by default.
-
-    Returns:
-        The axes.
+    ``alpha`` is the significance level, in (0, 1); ``unit`` says in the title what was ranked. After J. Demšar:
+    Statistical comparisons of classifiers over multiple data sets, JMLR 7 (2006), section 3.2.2.
 
     Example:
         >>> from aupimo_helpers.stats import compare_many
-        >>> a = np.arange(10) / 20
-        >>> scores = pd.DataFrame({"A": a, "B": a + 0.05 * (-1) ** np.arange(10), "C": a + 0.3})
+        >>> scores = pd.DataFrame(np.random.default_rng(0).random((9, 3)), columns=list("ABC"))
         >>> critical_difference(compare_many(scores)).get_xlabel()
         'mean rank (1 is best)'
-
-    References:
-        J. Demšar: Statistical comparisons of classifiers over multiple data sets, JMLR 7 (2006), section 3.2.2.
     """
+    import scikit_posthocs  # takes a second, and no other plot needs it
+
     num_models = len(result.mean_ranks)
     ax = ax or plt.subplots(figsize=(8, 1.2 + 0.28 * num_models))[1]
-    scikit_posthocs.critical_difference_diagram(
+    drawn = scikit_posthocs.critical_difference_diagram(
         result.mean_ranks,
         result.p_values,
         alpha=alpha,
@@ -165,6 +136,8 @@ def critical_difference(
         color_palette=["black"] * num_models,
         text_h_margin=0.02,
     )
+    for (bar,) in drawn["crossbars"]:
+        bar.set_xdata(sorted(bar.get_xdata()))  # it ran through a set of names, in an order that processes differ in
     ax.set_xlabel("mean rank (1 is best)")
     ax.xaxis.set_label_position("top")
     ax.set_title(
@@ -178,13 +151,6 @@ def critical_difference(
 
 def score_matrix(means: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     """Draw a table of mean scores as a heat map with the numbers in it, best models left, easiest data sets on top.
-
-    Args:
-        means: Mean AUPIMO in [0, 1], data sets (rows) x models (columns).
-        ax: Where to draw; new axes by default.
-
-    Returns:
-        The axes.
 
     Example:
         >>> ax = score_matrix(pd.DataFrame({"A": [0.1, 0.9], "B": [0.2, 0.95]}, index=["x", "y"]))
@@ -206,67 +172,7 @@ def score_matrix(means: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     ax.set(xlabel="model, best mean on the left", ylabel="data set, easiest on top")
     ax.set_title("Mean AUPIMO in % over the anomalous images")
     ax.grid(visible=False)
-    colorbar = ax.figure.colorbar(image, ax=ax, format=PERCENT, fraction=0.03, pad=0.02)
-    colorbar.set_label("mean AUPIMO")
-    return ax
-
-
-def score_boxes(
-    scores: pd.DataFrame,
-    by: str,
-    *,
-    highlight: Sequence[str] = (),
-    apart: bool = False,
-    title: str | None = None,
-    ax: Axes | None = None,
-) -> Axes:
-    """Draw the per-image scores of several models (or data sets) as box plots with their points, highest mean on top.
-
-    Args:
-        scores: One row per image and model: column ``aupimo`` in [0, 1] (NaN is left out) and ``by``.
-        by: Column that tells the boxes apart.
-        highlight: Values of ``by`` to be drawn in another colour.
-        apart: Draw those below the others and a line, because they come from other images and must not be ranked.
-        title: Instead of the usual title.
-        ax: Where to draw; new axes by default.
-
-    Returns:
-        The axes.
-
-    Example:
-        >>> scores = pd.DataFrame({"model": ["A", "A", "B", "B"], "aupimo": [0.1, 0.2, 0.5, 0.8]})
-        >>> [label.get_text() for label in score_boxes(scores, "model").get_yticklabels()]
-        ['B', 'A']
-    """
-    groups = {str(name): group["aupimo"].to_numpy() for name, group in scores.dropna(subset="aupimo").groupby(by)}
-    names = sorted(groups, key=lambda name: (apart and name in highlight, -groups[name].mean()))
-    ax = ax or plt.subplots(figsize=(7, 1 + 0.32 * len(names)))[1]
-    rng = np.random.default_rng(0)  # the jitter only keeps the points apart
-    for row, name in enumerate(names):
-        color = OKABE_ITO[4] if name in highlight else OKABE_ITO[0]
-        ax.boxplot(
-            groups[name],
-            positions=[row],
-            orientation="horizontal",
-            widths=0.6,
-            showfliers=False,
-            manage_ticks=False,
-            boxprops={"color": color},
-            whiskerprops={"color": color},
-            capprops={"color": color},
-            medianprops={"color": color, "linewidth": 2},
-        )
-        jitter = row + rng.uniform(-0.2, 0.2, len(groups[name]))
-        ax.scatter(groups[name], jitter, s=6, color=color, alpha=0.35, linewidth=0)
-        ax.scatter(groups[name].mean(), row, s=30, marker="D", color="black", zorder=3, label="" if row else "mean")
-    if apart:
-        ax.axhline(len(names) - len(highlight) - 0.5, color="black", linewidth=0.8, linestyle="--")
-    ax.set_yticks(range(len(names)), names)
-    ax.set(xlim=(-0.02, 1.02), ylim=(len(names) - 0.5, -0.5), xlabel="AUPIMO of an image")
-    ax.set_title(title or f"Per-image scores by {by}: the mean hides the spread")
-    ax.xaxis.set_major_formatter(PERCENT)
-    ax.legend(loc="upper left", bbox_to_anchor=(1, 1))
-    ax.grid(visible=False, axis="y")
+    ax.figure.colorbar(image, ax=ax, format=PERCENT, fraction=0.03, pad=0.02, label="mean AUPIMO")
     return ax
 
 
@@ -275,14 +181,7 @@ def dataset_ranges(
 ) -> Axes:
     """Draw for every data set the mean scores of all models as points on one line, easiest data set on top.
 
-    Args:
-        means: Mean AUPIMO in [0, 1], data sets (rows) x models (columns).
-        own: A mean score to set beside them as a vertical line.
-        own_label: What the line is.
-        ax: Where to draw; new axes by default.
-
-    Returns:
-        The axes.
+    ``own`` is a mean score to set beside them as a vertical line, ``own_label`` says what the line is.
 
     Example:
         >>> ax = dataset_ranges(pd.DataFrame({"A": [0.1, 0.9], "B": [0.2, 0.95]}, index=["x", "y"]), own=0.6)
@@ -309,31 +208,14 @@ def dataset_ranges(
 
 
 def comparison_figure(
-    scores: pd.DataFrame, pairs: pd.DataFrame, many: ManyComparison | None = None, *, defects: pd.Series | None = None
+    scores: pd.DataFrame, pairs: pd.DataFrame, many: "ManyComparison | None" = None, *, defects: pd.Series
 ) -> Figure:
-    """Draw a comparison of models on one page: image by image for two models, distributions and ranks for more.
-
-    Args:
-        scores: Paired scores in [0, 1], as from `aupimo_helpers.stats.pair_scores`.
-        pairs: As from `aupimo_helpers.stats.compare_pairs`.
-        many: As from `aupimo_helpers.stats.compare_many`, needed where there are more than two models.
-        defects: Defect type by image path, which colours the points of two models.
-
-    Returns:
-        The figure.
-
-    Example:
-        >>> from aupimo_helpers.stats import compare_pairs
-        >>> scores = pd.DataFrame({"A": np.arange(9) / 10, "B": np.arange(9) ** 2 / 100})
-        >>> len(comparison_figure(scores, compare_pairs(scores)).axes)
-        2
-    """
+    """Draw a comparison on one page: two models image by image, more (with ``many``) by distributions and ranks."""
     if many is None:
         figure, (left, right) = plt.subplots(1, 2, figsize=(13, 4.8), width_ratios=(1, 1.2))
-        row = pairs.iloc[0]
-        comparison = PairComparison(**{field.name: row[field.name] for field in fields(PairComparison)})
-        paired_scatter(scores, comparison.b, comparison.a, defects=defects, ax=left)
-        sorted_differences(scores, comparison.a, comparison.b, comparison=comparison, ax=right)
+        pair: Any = next(pairs.itertuples())
+        paired_scatter(scores, pair.b, pair.a, defects=defects, ax=left)
+        sorted_differences(scores, pair.a, pair.b, comparison=pair, ax=right)
         return figure
     num_models = scores.shape[1]
     heights = [1 + 0.32 * num_models, 1.2 + 0.45 * (num_models - 1), 1.2 + 0.28 * num_models]

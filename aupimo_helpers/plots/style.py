@@ -23,8 +23,6 @@ def use_style() -> None:
 
     Example:
         >>> use_style()
-        >>> mpl.rcParams["figure.dpi"]
-        100.0
     """
     mpl.rcParams.update(
         {
@@ -50,11 +48,8 @@ def use_style() -> None:
 def colors(names: Iterable[str]) -> dict[str, str]:
     """Give every name a colour; the same set of names always gets the same colours.
 
-    Args:
-        names: Defect types or models; order and repeats do not matter. ``good`` (normal images) is grey.
-
-    Returns:
-        Hexadecimal colour by name, names sorted. With more than seven names colours repeat: use line styles too.
+    Names are defect types or models, and come out sorted; ``good`` (normal images) is grey. With more than seven
+    names the colours repeat: use line styles too.
 
     Example:
         >>> colors(["cut", "good", "color"])
@@ -62,6 +57,4 @@ def colors(names: Iterable[str]) -> dict[str, str]:
     """
     others = sorted(set(names) - {"good"})
     chosen = {name: OKABE_ITO[i % len(OKABE_ITO)] for i, name in enumerate(others)}
-    if "good" in set(names):
-        chosen["good"] = NORMAL_COLOR
-    return chosen
+    return chosen | ({"good": NORMAL_COLOR} if "good" in set(names) else {})

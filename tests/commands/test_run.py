@@ -142,7 +142,7 @@ def test_results_that_cannot_be_written_are_known_before_anything_runs(folder, t
 
 def test_no_notebook_is_an_error(tmp_path):
     with pytest.raises(InputError, match="no notebook to run"):
-        run_course([], tmp_path, {}, dataset="a/b")
+        run_course([], tmp_path, {}, dataset="a/b", console=Console())
 
 
 def test_a_terminal_shows_notebook_cell_and_time(folder, tmp_path):

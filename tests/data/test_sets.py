@@ -12,7 +12,6 @@ from collections import Counter
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
 from PIL import Image
 
@@ -425,32 +424,3 @@ def test_images_of_different_sizes_fit_into_one_batch(tmp_path):
     assert tuple(batch.gt_mask.shape) == (4, 32, 48)
     shares = batch.gt_mask.float().mean((1, 2))
     assert sorted(shares.tolist()) == [0, 0, 0, 0.5]
-
-
-# --- the spread that the course's lessons need, through the course's model
-
-
-@pytest.fixture(scope="module")
-def scored(leather_root, tmp_path_factory):
-    from aupimo_helpers.metrics import aupimo_scores
-    from aupimo_helpers.model import predict
-
-    def score(dataset: str) -> pd.DataFrame:
-        predictions = predict(dataset, leather_root, tmp_path_factory.mktemp("results"))
-        scores = aupimo_scores(predictions.anomaly_maps, predictions.masks).numpy()
-        return pd.DataFrame({"defect": predictions.defects, "aupimo": scores}).dropna()
-
-    return score
-
-
-def test_leather_spreads_over_the_whole_range(scored):
-    table = scored("synthetic/leather")
-    by_defect = table.groupby("defect").aupimo
-    assert set(by_defect.groups) == set(DEFECT_TYPES)
-    assert (by_defect.min() < 0.2).all()
-    assert (by_defect.max() > 0.8).all()
-    assert 0.5 < table.aupimo.mean() < 0.8
-
-
-def test_a_photograph_is_within_reach_of_the_model(scored):
-    assert scored("photos/brick").aupimo.mean() > 0.3

@@ -1,8 +1,5 @@
 """The plots of PIMO curves draw the numbers they are given, and the shaded area is the score."""
 
-import warnings
-
-import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
@@ -12,19 +9,9 @@ from matplotlib.colors import to_hex
 from aupimo_helpers.errors import InputError
 from aupimo_helpers.metrics import PIMOCurves, aupimo_scores, pimo_curves, threshold_at_fpr
 from aupimo_helpers.plots import curves as plots
-from aupimo_helpers.plots.style import colors, use_style
-
-mpl.use("agg")
+from aupimo_helpers.plots.style import colors
 
 BOUNDS = (1e-3, 1e-2)
-
-
-@pytest.fixture(autouse=True)
-def styled_figures():
-    with mpl.rc_context():
-        use_style()
-        yield
-    plt.close("all")
 
 
 @pytest.fixture(scope="module")
@@ -146,33 +133,6 @@ def test_the_band():
     np.testing.assert_array_equal(line(ax, "simulated").get_ydata(), quantiles[:, 1])
     limits = ax.collections[0].get_paths()[0].get_extents()
     assert (limits.y0, limits.y1) == (0.0, 0.5)
-
-
-class TestContours:
-    scores = np.add.outer(np.arange(16.0), np.zeros(16))
-
-    def test_the_line_runs_where_the_map_crosses_the_threshold(self):
-        ax = plots.plot_fpr_contours(self.scores, {"lax": 4.5, "strict": 12.0}, ax=plt.figure().gca())
-        rows = [contour.get_paths()[0].vertices[:, 1] for contour in ax.collections]
-        assert [set(row) for row in rows] == [{4.5}, {12.0}]
-
-    def test_a_threshold_out_of_reach_draws_nothing_and_warns_of_nothing(self):
-        with warnings.catch_warnings():
-            warnings.simplefilter("error")
-            ax = plots.plot_fpr_contours(self.scores, {"below": -1.0, "above": 99.0}, ax=plt.figure().gca())
-        assert not ax.collections
-
-    def test_the_legend_has_the_colours_of_the_lines(self):
-        thresholds = {"lax": 4.5, "strict": 12.0}
-        ax = plots.plot_fpr_contours(self.scores, thresholds, ax=plt.figure().gca())
-        handles = plots.fpr_contour_handles(list(thresholds))
-        drawn = [to_hex(contour.get_edgecolor()[0]) for contour in ax.collections]
-        assert [to_hex(handle.get_color()) for handle in handles] == drawn
-        assert len(set(drawn)) == 2
-
-    def test_more_thresholds_than_colours_are_refused_not_dropped(self):
-        with pytest.raises(InputError, match="8 thresholds and 4 colours"):
-            plots.plot_fpr_contours(self.scores, {str(i): float(i) for i in range(1, 9)}, ax=plt.figure().gca())
 
 
 def test_curves_are_what_the_metric_returns(curves):

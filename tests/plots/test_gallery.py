@@ -1,6 +1,5 @@
 """The gallery shows the chosen images, each in its place, and is written whole or not at all."""
 
-import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -12,19 +11,8 @@ from aupimo_helpers import stats
 from aupimo_helpers.errors import InputError, WriteError
 from aupimo_helpers.model import Predictions
 from aupimo_helpers.plots.gallery import heat_limits, plot_gallery, save_gallery, show_detection
-from aupimo_helpers.plots.style import use_style
-
-mpl.use("agg")
 
 THRESHOLDS = {"FPR 0.010%": 0.5, "FPR 0.001%": 0.8}
-
-
-@pytest.fixture(autouse=True)
-def styled_figures():
-    with mpl.rc_context():
-        use_style()
-        yield
-    plt.close("all")
 
 
 @pytest.fixture

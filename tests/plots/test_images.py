@@ -1,18 +1,14 @@
 import io
+import warnings
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+from matplotlib.colors import to_hex
 from PIL import Image
 
 from aupimo_helpers.errors import InputError, MissingError
 from aupimo_helpers.plots import images
-
-
-@pytest.fixture(autouse=True)
-def _closed_figures():
-    yield
-    plt.close("all")
 
 
 @pytest.fixture
@@ -78,16 +74,18 @@ def test_no_outline_for_a_normal_image():
 
 def test_the_heat_map_lies_on_the_stretched_image(mask):
     scores = np.linspace(0, 5, mask.size).reshape(mask.shape)
-    ax = images.show_heatmap(plt.subplots()[1], np.zeros((40, 60, 3), dtype=np.uint8), scores, mask)
-    below, above = ax.images
+    figure = images.heatmap_grid([np.zeros((40, 60, 3), dtype=np.uint8)], [scores], [mask])
+    (alone,) = figure.axes[0].images
+    below, above = figure.axes[1].images
+    assert alone.get_extent() == above.get_extent()
     assert below.get_extent() == above.get_extent()
     assert above.get_clim() == (0, 5)
 
 
 def test_thresholds_outside_the_maps_range_have_no_line(mask):
     scores = mask * 3.0
-    ax = images.show_heatmap(plt.subplots()[1], np.zeros(mask.shape), scores, thresholds=[1.0, 10.0])
-    assert len(ax.collections) == 1
+    figure = images.heatmap_grid([np.zeros(mask.shape)], [scores], thresholds=[1.0, 10.0])
+    assert len(figure.axes[1].collections) == 1
 
 
 def test_image_grid_has_a_place_for_every_image():
@@ -119,3 +117,30 @@ def test_as_jpeg_renders_and_closes():
     shown = images.as_jpeg(figure)
     assert Image.open(io.BytesIO(shown.data)).format == "JPEG"
     assert not plt.fignum_exists(figure.number)
+
+
+class TestContours:
+    scores = np.add.outer(np.arange(16.0), np.zeros(16))
+
+    def test_the_line_runs_where_the_map_crosses_the_threshold(self):
+        ax = images.plot_fpr_contours(self.scores, {"lax": 4.5, "strict": 12.0}, ax=plt.figure().gca())
+        rows = [contour.get_paths()[0].vertices[:, 1] for contour in ax.collections]
+        assert [set(row) for row in rows] == [{4.5}, {12.0}]
+
+    def test_a_threshold_out_of_reach_draws_nothing_and_warns_of_nothing(self):
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            ax = images.plot_fpr_contours(self.scores, {"below": -1.0, "above": 99.0}, ax=plt.figure().gca())
+        assert not ax.collections
+
+    def test_the_legend_has_the_colours_of_the_lines(self):
+        thresholds = {"lax": 4.5, "strict": 12.0}
+        ax = images.plot_fpr_contours(self.scores, thresholds, ax=plt.figure().gca())
+        handles = images.fpr_contour_handles(list(thresholds))
+        drawn = [to_hex(contour.get_edgecolor()[0]) for contour in ax.collections]
+        assert [to_hex(handle.get_color()) for handle in handles] == drawn
+        assert len(set(drawn)) == 2
+
+    def test_more_thresholds_than_colours_are_refused_not_dropped(self):
+        with pytest.raises(InputError, match="8 thresholds and 4 colours"):
+            images.plot_fpr_contours(self.scores, {str(i): float(i) for i in range(1, 9)}, ax=plt.figure().gca())

@@ -7,12 +7,6 @@ from aupimo_helpers.errors import InputError
 from aupimo_helpers.plots import scores
 
 
-@pytest.fixture(autouse=True)
-def _closed_figures():
-    yield
-    plt.close("all")
-
-
 @pytest.fixture
 def table():
     rng = np.random.default_rng(0)
@@ -51,6 +45,21 @@ def test_one_image_in_a_defect_type_is_drawn():
     assert len(ax.collections) == 1
 
 
+def test_boxes_leave_nan_out_and_put_the_best_mean_on_top():
+    long = pd.DataFrame({"model": list("AAABB"), "aupimo": [0.1, 0.3, np.nan, 0.5, 0.9]})
+    ax = scores.score_boxes(long, "model", highlight=["A"])
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["B", "A"]
+    (means,) = [points for points in ax.collections if points.get_label() == "mean"]
+    assert np.array(means.get_offsets()) == pytest.approx(np.array([[0.7, 0], [0.2, 1]]))
+
+
+def test_boxes_of_other_images_are_not_ranked_among_the_rest():
+    long = pd.DataFrame({"model": list("AABBCC"), "aupimo": [0.1, 0.3, 0.5, 0.9, 0.6, 0.4]})
+    for apart, expected in ((False, ["B", "C", "A"]), (True, ["C", "A", "B"])):
+        ax = scores.score_boxes(long, "model", highlight=["B"], apart=apart)
+        assert [label.get_text() for label in ax.get_yticklabels()] == expected
+
+
 def test_points_lie_at_property_and_score(table):
     ax = scores.scores_against(table, "mask_area", xlabel="mask area (pixels)")
     points = np.concatenate([group.get_offsets() for group in ax.collections])
@@ -63,6 +72,8 @@ def test_given_axes_are_used_and_returned(table):
     ax = plt.subplots()[1]
     assert scores.score_histogram([0.1], ax=ax) is ax
     assert scores.scores_by_defect(table, ax=ax) is ax
+    assert scores.score_boxes(table, "defect", ax=ax) is ax
+    assert ax.get_title(loc="left") == "Per-image scores by defect: the mean hides the spread"
     assert scores.scores_against(table, "mask_area", ax=ax) is ax
 
 

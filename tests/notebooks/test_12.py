@@ -5,14 +5,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from notebook_runs import run
 
 RESULTS = Path(__file__).parents[1] / "benchmarks" / "results.json"
 
 
-def test_12_agrees(run_notebook, second_path):
+@pytest.mark.notebook
+def test_agrees(second_path):
     names = "short scores max_difference agreement deciding at_bounds kept seen"
-    values = run_notebook("12", variables=names.split(), max_gb=3)
-    second = second_path("synthetic/leather")
+    values = run("12", variables=names.split(), max_gb=3)
+    second = second_path()
     expected = second.scores()
     np.testing.assert_allclose(values["scores"], expected, atol=1e-9)
     np.testing.assert_allclose(values["short"], expected, atol=1e-9)
@@ -22,6 +24,11 @@ def test_12_agrees(run_notebook, second_path):
     assert 0 < values["max_difference"] < 5e-4
     assert values["agreement"]["largest difference"][0] > 10 * values["max_difference"]
     assert values["kept"][-1] < 0.03 * values["seen"][-1]
+
+
+@pytest.mark.notebook
+def test_own_pictures(own):
+    assert own.run("12", ("max_difference",))["max_difference"] < 0.05
 
 
 @pytest.mark.parametrize("size", ["256", "1024"])

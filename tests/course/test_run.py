@@ -1,0 +1,73 @@
+"""Ctrl-C during ``aupimo run``; the rest of it is tested as a user sees it, in tests/commands/test_run.py."""
+
+import hashlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def digest(folder):
+    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.glob("*.ipynb")}
+
+
+def aupimo(*arguments, cwd, **options):
+    command = [sys.executable, "-m", "aupimo_helpers", *map(str, arguments)]
+    return subprocess.Popen(
+        command,
+        cwd=cwd,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"PYTHONPATH": str(ROOT), "COLUMNS": "120"},
+        # a test run in the background of a shell inherits that Ctrl-C is ignored
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+        **options,
+    )
+
+
+def test_ctrl_c_keeps_what_has_been_run(write, folder, tmp_path, tiny_data):
+    write(folder / "01_toy.ipynb", "print('done')")
+    write(folder / "02_slow.ipynb", "open('started', 'w').close()\nimport time\ntime.sleep(100)")
+    before = digest(folder)
+    process = aupimo(
+        "run",
+        "--notebooks",
+        folder,
+        "--data-root",
+        tiny_data,
+        "--dataset",
+        "own/tiny",
+        "--results",
+        "out",
+        cwd=tmp_path,
+    )
+    begin = time.monotonic()
+    while not (folder / "started").exists():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < begin + 120
+        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    stdout, stderr = process.communicate(timeout=30)
+    assert process.returncode == 130, stdout + stderr
+    assert stderr.strip() == "aupimo: stopped"
+    assert (tmp_path / "out" / "01_toy.html").exists()
+    page = (tmp_path / "out" / "index.html").read_text()
+    assert "stopped" in page
+    assert '<a href="01_toy.html">' in page
+    assert digest(folder) == before
+
+
+@pytest.fixture
+def tiny_data(tmp_path):
+    """A folder that `aupimo run` takes for a data set; the toy notebooks do not read it."""
+    root = tmp_path / "data"
+    for part in ("train/good", "test/good", "test/cut", "ground_truth/cut"):
+        (root / "own" / "tiny" / part).mkdir(parents=True)
+    return root

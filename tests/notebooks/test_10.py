@@ -1,0 +1,119 @@
+"""Notebook 10, the published benchmark: with the published files, without them, on few images."""
+
+import json
+import os
+import threading
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import numpy as np
+import pytest
+import scipy.stats
+from notebook_runs import NOWHERE, ROOT, attempt, run
+from PIL import Image
+
+from aupimo_helpers import benchmark
+
+pytestmark = pytest.mark.notebook
+VARIABLES = ("means", "own_mean", "own_rank", "obstacle", "ranks")
+REFERENCE = Path(os.environ.get("AUPIMO_BENCHMARK_DIR") or ROOT.parent / "shared" / "aupimo_benchmark")
+needs_reference = pytest.mark.skipif(
+    not REFERENCE.is_dir(), reason="the published score files are not on this machine"
+)
+
+
+@pytest.fixture(scope="module")
+def leather(second_path):
+    return second_path()
+
+
+@pytest.fixture
+def results(leather, tmp_path):  # noqa: ARG001
+    """A results folder with the predictions of the course, but without published scores."""
+    (tmp_path / "cache").symlink_to(ROOT / "results" / "cache")
+    return tmp_path
+
+
+class QuietHandler(SimpleHTTPRequestHandler):
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture(scope="module")
+def mirror():
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(QuietHandler, directory=str(REFERENCE)))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_address[1]}"
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.fixture(autouse=True)
+def plain_environment(monkeypatch):
+    monkeypatch.delenv("AUPIMO_BENCHMARK_DIR", raising=False)
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+
+
+@needs_reference
+def test_with_the_published_files(results, mirror, leather):
+    given = {"RESULTS_DIR": str(results), "BENCHMARK_SOURCE": mirror, "BENCHMARK": "fetch"}
+    values = run("10", given, VARIABLES, max_gb=3)
+    assert values["obstacle"] is None
+    assert len(list((results / "benchmark").rglob("aupimos.json"))) == 351
+    assert values["own_mean"] == pytest.approx(np.nanmean(leather.scores()), abs=1e-6)
+    assert values["own_rank"] is None
+    datasets = benchmark.dataset_names()
+    row = datasets.index("mvtec/leather")
+    assert values["means"]["padim_r18"][row] == pytest.approx(0.9343, abs=5e-5)
+    assert values["means"]["padim_wr50"][row] == pytest.approx(0.7792, abs=5e-5)
+    assert np.mean(values["means"]["patchcore_wr101"]) == pytest.approx(0.6231, abs=5e-5)
+    assert np.mean(values["means"]["padim_r18"]) == pytest.approx(0.2161, abs=5e-5)
+    table = np.array([values["means"][name] for name in benchmark.model_names()])
+    by_hand = scipy.stats.rankdata(-np.round(1000 * table), axis=0).mean(axis=1)
+    found = dict(zip(benchmark.model_names(), by_hand, strict=True))
+    # the notebook's data frame is sorted by model
+    assert values["ranks"]["mean rank"] == pytest.approx([found[name] for name in sorted(found)])
+
+
+def test_without_network_and_cache_it_says_so_and_shows_the_means(results, leather):
+    given = {"RESULTS_DIR": str(results), "BENCHMARK_SOURCE": NOWHERE}
+    values = run("10", given, VARIABLES, max_gb=3)
+    assert values["obstacle"].startswith(f"Cannot fetch the published scores from {NOWHERE}: no connection.")
+    assert np.mean(values["means"]["patchcore_wr101"]) == pytest.approx(0.6231, abs=5e-5)
+    assert values["own_mean"] == pytest.approx(np.nanmean(leather.scores()), abs=1e-6)
+
+
+def test_where_the_files_are_demanded_it_stops_with_one_sentence(results):
+    given = {"RESULTS_DIR": str(results), "BENCHMARK_SOURCE": NOWHERE, "BENCHMARK": "fetch"}
+    failure = attempt("10", given).failure
+    assert failure is not None
+    assert f"Cannot fetch the published scores from {NOWHERE}: no connection." in str(failure)
+
+
+@needs_reference
+def test_on_a_published_test_set_the_run_is_ranked_and_paired(tmp_path, mirror):
+    """Noise under the names of MVTec AD's leather images: the worst of all models, and paired by those names."""
+    rng = np.random.default_rng(0)
+    content = json.loads((REFERENCE / "padim_r18/mvtec/leather/aupimo/aupimos.json").read_text())
+    names = [path.split("/leather/")[1] for path in content["paths"]]
+    names += [f"train/good/{i:03}.png" for i in range(4)]
+    for name in names:
+        path = tmp_path / "datasets/mvtec/leather" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(rng.integers(0, 256, (64, 64, 3), dtype=np.uint8)).save(path)
+        if "good" not in name:
+            mask = path.parents[2] / "ground_truth" / path.parent.name / f"{path.stem}_mask.png"
+            mask.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(np.pad(np.full((16, 16), 255, np.uint8), 24)).save(mask)
+    given = {"DATASET": "mvtec/leather", "DATA_ROOT": str(tmp_path / "datasets"), "RESULTS_DIR": str(tmp_path)}
+    values = run("10", given | {"BENCHMARK_SOURCE": mirror}, (*VARIABLES, "with_own"))
+    assert values["own_rank"] == 14
+    assert len(values["with_own"]["this run"]) == 92
+    assert np.mean(values["with_own"]["padim_r18"]) == pytest.approx(0.9343, abs=5e-5)
+    assert np.mean(values["with_own"]["this run"]) == pytest.approx(values["own_mean"])
+
+
+def test_own_pictures(own):
+    values = own.run("10", ("own_mean", "own_rank"), BENCHMARK_SOURCE=NOWHERE)
+    assert values == {"own_mean": pytest.approx(own.mean, abs=1e-6), "own_rank": None}
