@@ -24,16 +24,18 @@ def _add_data_root(parser: argparse.ArgumentParser) -> None:
 def _add_make(subparsers: argparse._SubParsersAction) -> None:
     parser = subparsers.add_parser(
         "make",
-        help="make an embedded data set or fetch one of MVTec AD",
-        description="Make an embedded data set or fetch one of MVTec AD. One that is there is left as it is.",
+        help="make an embedded data set, or fetch one of MVTec AD or VisA",
+        description="Make an embedded data set, or fetch one of MVTec AD or VisA. One that is there stays as it is.",
     )
     parser.add_argument(
-        "dataset", metavar="SOURCE/CATEGORY", help="such as synthetic/leather, photos/brick, mvtec/leather"
+        "dataset",
+        metavar="SOURCE/CATEGORY",
+        help="such as synthetic/leather, photos/brick, mvtec/leather, visa/candle",
     )
     _add_data_root(parser)
     parser.add_argument("--seed", type=int, metavar="N", help="seed of an embedded data set (default: 0)")
     parser.add_argument(
-        "--from-folder", metavar="PATH", help="mvtec/... only: copy from an unpacked MVTec AD, download nothing"
+        "--from-folder", metavar="PATH", help="mvtec/... and visa/... only: take it from the unpacked archive"
     )
     parser.set_defaults(handler=_make)
 
