@@ -135,18 +135,26 @@ def _fill(shape: dict[str, Any], size: tuple[int, int], line_width: float | None
 
 def _crosses_itself(points: NDArray[np.float64]) -> bool:
     """Tell whether two edges of a closed polygon cross in a point that is inside both; touching is no crossing."""
-    start, end = points, np.roll(points, -1, axis=0)
-
-    def side(a: NDArray, b: NDArray, c: NDArray) -> NDArray:
-        """On which side of the line from a to b the point c lies."""
-        (x, y), (u, v) = (b - a).T, (c - a).T
-        return np.sign(x * v - y * u)
-
-    for i in range(len(points) - 2):
-        a, b, c, d = start[i], end[i], start[i + 2 :], end[i + 2 :]
-        if ((side(a, b, c) * side(a, b, d) < 0) & (side(c, d, a) * side(c, d, b) < 0)).any():
+    following = np.roll(points, -1, axis=0)
+    order = np.argsort(np.minimum(points, following)[:, 0])
+    start, end = points[order], following[order]
+    low, high = np.minimum(start, end), np.maximum(start, end)
+    # From left to right, an edge can meet those only that begin before it ends: few of them, if edges are short.
+    last = np.searchsorted(low[:, 0], high[:, 0], side="right")
+    for first in range(0, len(points), 1024):
+        counts = last[first : first + 1024] - np.arange(first, min(first + 1024, len(points))) - 1
+        i = np.repeat(np.arange(first, first + len(counts)), counts)
+        j = np.arange(len(i)) - np.repeat(np.cumsum(counts) - counts, counts) + i + 1
+        near = (low[i, 1] <= high[j, 1]) & (low[j, 1] <= high[i, 1])
+        a, b, c, d = start[i[near]], end[i[near]], start[j[near]], end[j[near]]
+        if ((_side(a, b, c) * _side(a, b, d) < 0) & (_side(c, d, a) * _side(c, d, b) < 0)).any():
             return True
     return False
+
+
+def _side(a: NDArray, b: NDArray, c: NDArray) -> NDArray:
+    """On which side of the line from a to b the point c lies."""
+    return np.sign((b - a)[:, 0] * (c - a)[:, 1] - (b - a)[:, 1] * (c - a)[:, 0])
 
 
 def _decode(size: tuple[int, int], counts: Any, where: Path) -> NDArray[np.bool_]:  # noqa: ANN401

@@ -56,7 +56,7 @@ def test_many_problems_are_counted_and_all_written_to_a_table(tmp_path, capsys):
     assert len([line for line in out if line.startswith("  /")]) == 20
     table = tmp_path / "photos" / "gravel.problems.csv"
     assert out[-1] == f"All 32: {table}"
-    rows = list(csv.DictReader(table.open(encoding="utf-8")))
+    rows = list(csv.DictReader(table.read_text(encoding="utf-8").splitlines()))
     assert len(rows) == 32
     assert {row["file"] for row in rows} >= {str(folder / "test" / "good" / f"{number}.png") for number in range(30)}
     assert "cannot be read as an image" in rows[-1]["problem"]
