@@ -115,6 +115,7 @@ def problems(notebook: NotebookNode) -> Iterator[str]:
                 yield f"cell {number} fails: {output.ename}"
             if output.output_type == "stream" and output.name == "stderr":
                 yield f"cell {number} writes to stderr: {output.text.strip().splitlines()[0]}"
+                continue
             if any("widget" in kind for kind in output.get("data", {})):
                 yield f"cell {number} shows a widget"
             for text in _texts(output):

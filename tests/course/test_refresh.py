@@ -7,8 +7,8 @@ import nbformat
 import pytest
 
 from aupimo_helpers.course import refresh as module
-from aupimo_helpers.course.notebook import course, heading, read
-from aupimo_helpers.course.refresh import index_text, refresh, write_index
+from aupimo_helpers.course.notebook import course, execute, heading, read
+from aupimo_helpers.course.refresh import index_text, problems, refresh, write_index
 from aupimo_helpers.errors import InputError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -54,25 +54,48 @@ class TestRefresh:
         [
             ("1 / 0", "cell 3: ZeroDivisionError: division by zero"),
             ("import sys\nprint('noise', file=sys.stderr)", "cell 3 writes to stderr: noise"),
-            ("import warnings\nwarnings.warn('old')", "cell 3 writes to stderr: .*old"),
-            ("from pathlib import Path\nprint(Path.home() / 'x')", "cell 3 shows a path of this machine: .*x"),
-            ("import os\nos.getcwd()", "cell 3 shows a path of this machine"),
-            ("import tempfile\ntempfile.gettempdir() + '/x'", "cell 3 shows a path of this machine"),
-            ("import anomalib\nanomalib.__file__", "cell 3 shows a path of this machine"),
-            ("print('see /home/somebody/x')", "cell 3 shows a path of this machine: see /home/somebody/x"),
-            ("object()", "cell 3 shows a memory address"),
-            ("print('UserWarning: old')", "cell 3 shows a warning"),
             ("print('x' * 1_100_000)", "it is 1.10 MB, more than 1 MB"),
         ],
     )
-    def test_what_must_not_be_published_is_not_written(self, write, folder, monkeypatch, cell, message):
-        monkeypatch.setattr(module, "machine_paths", lambda: [*REAL_PATHS, str(folder)])
+    def test_what_must_not_be_published_is_not_written(self, write, folder, cell, message):
         path = write(folder / "01_toy.ipynb", cell)
         before = path.read_bytes()
         with pytest.raises(InputError, match=rf"01_toy\.ipynb was not written: .*{message}"):
             refresh(path)
         assert path.read_bytes() == before
         assert [file.name for file in folder.iterdir()] == ["01_toy.ipynb"]
+
+    def test_problems(self, write, folder, monkeypatch):
+        monkeypatch.setattr(module, "machine_paths", lambda: [*REAL_PATHS, str(folder)])
+        cells = {
+            "import warnings\nwarnings.warn('old')": "writes to stderr: .*old",
+            "from pathlib import Path\nprint(Path.home() / 'x')": "shows a path of this machine: .*x",
+            "import os\nos.getcwd()": "shows a path of this machine: .*notebooks",
+            "import tempfile\ntempfile.gettempdir() + '/x'": "shows a path of this machine: .*x",
+            "import anomalib\nanomalib.__file__": "shows a path of this machine: .*anomalib",
+            "print('see /home/somebody/x')": "shows a path of this machine: see /home/somebody/x",
+            "object()": "shows a memory address: at 0x.*",
+            "print('UserWarning: old')": "shows a warning",
+            "print('fine: https://example.org/home/x')": None,
+        }
+        notebook = execute(read(write(folder / "01_toy.ipynb", *cells)), folder).notebook
+        found = list(problems(notebook))
+        expected = [f"cell {number} {text}" for number, text in enumerate(cells.values(), start=3) if text]
+        assert len(found) == len(expected)
+        for problem, pattern in zip(found, expected, strict=True):
+            assert re.match(pattern, problem)
+
+    @pytest.mark.parametrize("output", ["error", "widget"])
+    def test_other_problems(self, write, folder, output):
+        notebook = read(write(folder / "01_toy.ipynb"))
+        widget = {"application/vnd.jupyter.widget-view+json": {}}
+        notebook.cells[1].outputs = [
+            nbformat.v4.new_output("error", ename="KeyError")
+            if output == "error"
+            else nbformat.v4.new_output("display_data", data=widget)
+        ]
+        expected = {"error": "cell 2 fails: KeyError", "widget": "cell 2 shows a widget"}
+        assert list(problems(notebook)) == [expected[output]]
 
     def test_an_address_that_nobody_sees_is_taken_out(self, write, folder):
         cell = "class A:\n    def _repr_html_(self):\n        return '<b>seen</b>'\nA()"

@@ -1,8 +1,13 @@
-"""Runs of the course's notebooks for the number tests, and second paths to the scores that they should find."""
+"""Runs of the course's notebooks for the number tests, and second paths to the scores that they should find.
+
+Run a notebook before you ask for a second path: the kernel then trains the model and leaves its predictions in the
+cache, and the test process, which only reads them, needs neither anomalib nor the memory of a training.
+"""
 
 import inspect
 import json
 import re
+from functools import cached_property
 from pathlib import Path
 
 import nbformat
@@ -167,10 +172,22 @@ class OwnData:
                     masks = self.pictures / "masks" / defect
                     take_pictures(self.pictures / "ng" / defect, rng, per_defect, defect=defect, masks=masks)
                 import_folder(self.pictures, data_root=self.root)
-        self.predictions = predict(self.dataset, self.root, self.results)
-        self.scores = aupimo_by_steps(self.predictions.anomaly_maps.numpy(), self.predictions.masks.numpy())
-        self.mean = np.nanmean(self.scores)
-        self.score_of = dict(zip(self.predictions.image_paths, self.scores, strict=True))
+
+    @cached_property
+    def predictions(self):
+        return predict(self.dataset, self.root, self.results)
+
+    @cached_property
+    def scores(self):
+        return aupimo_by_steps(self.predictions.anomaly_maps.numpy(), self.predictions.masks.numpy())
+
+    @property
+    def mean(self):
+        return np.nanmean(self.scores)
+
+    @property
+    def score_of(self):
+        return dict(zip(self.predictions.image_paths, self.scores, strict=True))
 
     def run(self, number, variables=(), **parameters):
         given = {"DATASET": self.dataset, "DATA_ROOT": str(self.root), "RESULTS_DIR": str(self.results), **parameters}
@@ -181,7 +198,8 @@ class OwnData:
         """Check every score in a score table, a dictionary of columns."""
         found = dict(zip(table["image_path"], table["aupimo"], strict=True))
         assert sum(not np.isnan(score) for score in found.values()) == self.anomalous
-        np.testing.assert_allclose(list(found.values()), [self.score_of[path] for path in found], atol=1e-6)
+        expected = self.score_of
+        np.testing.assert_allclose(list(found.values()), [expected[path] for path in found], atol=1e-6)
 
 
 COURSE = PadimSettings()

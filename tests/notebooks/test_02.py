@@ -1,8 +1,10 @@
-"""Notebook 02, training PaDiM: it trains the model whose predictions all the others use."""
+"""Notebook 02, training PaDiM: it trains the model whose predictions all the others use, and whose scores spread."""
 
 import numpy as np
 import pytest
 from notebook_runs import EMBEDDED, NOWHERE, attempt, run
+
+from aupimo_helpers.data import DEFECT_TYPES
 
 pytestmark = pytest.mark.notebook
 
@@ -22,6 +24,26 @@ def test_trains_the_model_that_predict_gives(second_path, dataset):
     assert values["num_tied_images"] <= (highest > values["clamp"] * 0.999).sum()
     inside, outside = second.maps[second.masks], second.maps[~second.anomalous]
     assert values["share"] == pytest.approx((inside > outside.max()).mean(), abs=1e-6)
+
+
+@pytest.mark.parametrize("dataset", EMBEDDED)
+def test_the_data_sets_spread(second_path, dataset):
+    """A score that is 0 or 1 for all images would let wrong numbers pass."""
+    assert np.nanstd(second_path(dataset).scores()) > 0.1
+
+
+def test_leather_spreads_over_the_whole_range(second_path):
+    second = second_path()
+    scores = second.scores()
+    assert set(second.defects[second.anomalous]) == set(DEFECT_TYPES)
+    for defect in DEFECT_TYPES:
+        assert scores[second.defects == defect].min() < 0.2
+        assert scores[second.defects == defect].max() > 0.8
+    assert 0.5 < np.nanmean(scores) < 0.8
+
+
+def test_a_photograph_is_within_reach_of_the_model(second_path):
+    assert np.nanmean(second_path("photos/brick").scores()) > 0.3
 
 
 def test_own_pictures(own):

@@ -48,4 +48,5 @@ def test_which_images_are_picked_and_what_is_found_in_them(second_path):
 
 def test_scores_of_own_pictures(own):
     picked = own.run("08", ("representatives",))["representatives"]
-    np.testing.assert_allclose(picked["aupimo"], [own.score_of[path] for path in picked["image_path"]], atol=1e-6)
+    scores = own.score_of
+    np.testing.assert_allclose(picked["aupimo"], [scores[path] for path in picked["image_path"]], atol=1e-6)
