@@ -76,7 +76,10 @@ def collecting(problems: list[Problem]) -> Iterator[None]:
         problems += error.problems
 
 
-def listed(problems: Sequence[Problem], most: int = 20) -> str:
+PRINTED = 20  # problems that are named, where there are more
+
+
+def listed(problems: Sequence[Problem]) -> str:
     """Name the first problems, grouped by what to do, and count the others."""
     if len(problems) == 1:
         return str(problems[0])
@@ -84,12 +87,14 @@ def listed(problems: Sequence[Problem], most: int = 20) -> str:
     for problem in problems:
         groups.setdefault(problem.remedy, []).append(problem)
     lines = [f"{len(problems)} problems"]
+    left = PRINTED
     for remedy, group in groups.items():
+        shown = group[: max(left, 1)]  # at least one of each kind
         lines.append(f"{remedy} ({len(group)}):")
-        lines += [f"  {problem.file} {problem.what}" for problem in group[: max(most, 1)]]
-        if len(group) > max(most, 1):
-            lines.append(f"  and {len(group) - max(most, 1)} more")
-        most -= len(group)
+        lines += [f"  {problem.file} {problem.what}" for problem in shown]
+        if len(group) > len(shown):
+            lines.append(f"  and {len(group) - len(shown)} more")
+        left -= len(shown)
     return "\n".join(lines)
 
 

@@ -223,10 +223,11 @@ def test_a_damaged_table_of_defects_is_named(content, reason, tmp_path):
 
 def test_every_known_name_is_listed():
     names = data.available()
-    assert len(names) == len(set(names)) == 4 + 15
-    from anomalib.data.datasets.image.mvtecad import CATEGORIES
+    assert len(names) == len(set(names)) == 4 + 15 + 12
+    from anomalib.data.datasets.image import mvtecad, visa
 
-    assert tuple(name.removeprefix("mvtec/") for name in names if name.startswith("mvtec/")) == CATEGORIES
+    for source, categories in {"mvtec/": mvtecad.CATEGORIES, "visa/": visa.CATEGORIES}.items():
+        assert tuple(name.removeprefix(source) for name in names if name.startswith(source)) == categories
 
 
 @pytest.mark.parametrize("function", [data.make, data.folder, data.defects, data.datamodule])
