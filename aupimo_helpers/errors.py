@@ -93,6 +93,12 @@ def listed(problems: Sequence[Problem], most: int = 20) -> str:
     return "\n".join(lines)
 
 
+def brief(error: BaseException, length: int = 200) -> str:
+    """Give an error's first line, or its name where it says nothing."""
+    line = next(iter(str(error).strip().splitlines()), "") or type(error).__name__
+    return line if len(line) <= length else f"{line[: length - 4]} ..."
+
+
 def did_you_mean(name: str, known: Iterable[str], cutoff: float = 0.5) -> str:
     """The nearest of the known names as a question to put behind a message; nothing if none is near."""
     near = get_close_matches(name, list(known), n=1, cutoff=cutoff)

@@ -2,6 +2,8 @@
 
 import argparse
 
+from aupimo_helpers.commands.options import rate, seed
+
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
     """Add ``aupimo data`` to the parser."""
@@ -30,7 +32,7 @@ def _add_make(subparsers: argparse._SubParsersAction) -> None:
         "dataset", metavar="SOURCE/CATEGORY", help="such as synthetic/leather, photos/brick, mvtec/leather"
     )
     _add_data_root(parser)
-    parser.add_argument("--seed", type=int, metavar="N", help="seed of an embedded data set (default: 0)")
+    parser.add_argument("--seed", type=seed, metavar="N", help="seed of an embedded data set (default: 0)")
     parser.add_argument(
         "--from-folder", metavar="PATH", help="mvtec/... only: copy from an unpacked MVTec AD, download nothing"
     )
@@ -47,7 +49,7 @@ def _add_check(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "--fpr-bounds",
         nargs=2,
-        type=float,
+        type=rate,
         default=(1e-5, 1e-4),
         metavar=("LOWER", "UPPER"),
         help="bounds of AUPIMO's integral (default: 1e-5 1e-4)",
@@ -89,7 +91,7 @@ def _add_import(subparsers: argparse._SubParsersAction) -> None:
         metavar="SHARE",
         help="share of the normal pictures that goes into the test where the source does not say (default: 0.3)",
     )
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="seed of that draw (default: 0)")
+    parser.add_argument("--seed", type=seed, default=0, metavar="N", help="seed of that draw (default: 0)")
     parser.add_argument(
         "--mask-threshold",
         type=float,

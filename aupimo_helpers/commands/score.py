@@ -4,8 +4,9 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from aupimo_helpers.commands.options import rate
 from aupimo_helpers.errors import InputError
-from aupimo_helpers.files import atomic_file
+from aupimo_helpers.files import atomic_file, require_writable
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -42,7 +43,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "--fpr-bounds",
         nargs=2,
-        type=float,
+        type=rate,
         default=(1e-5, 1e-4),
         metavar=("LOWER", "UPPER"),
         help="bounds of the shared FPR (default: 1e-5 1e-4)",
@@ -53,10 +54,11 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
 def _score(options: argparse.Namespace) -> int:
     output = Path(options.output)
     if output.suffix.lower() != ".json":
-        msg = f"Expected the output file to end in .json, but got {output}."
-        raise InputError(msg)
+        raise InputError(f"Expected the output file to end in .json, but got {output}.")
+    for path in (output, output.with_suffix(".csv")):
+        require_writable(path)
     from aupimo_helpers.score_files import score_files
-    from aupimo_helpers.scores import save_scores, score_table
+    from aupimo_helpers.scores import save_scores, score_table, write_csv
 
     scores = score_files(
         options.maps,
@@ -64,17 +66,17 @@ def _score(options: argparse.Namespace) -> int:
         tuple(options.fpr_bounds),
         missing_mask_is_normal=options.missing_mask == "normal",
     )
-    save_scores(
-        output,
-        scores.aupimos,
-        scores.paths,
-        fpr_bounds=scores.fpr_bounds,
-        threshold_bounds=scores.threshold_bounds,
-        num_thresholds=scores.num_thresholds,
-    )
     table = score_table(scores.aupimos, scores.paths)
-    with atomic_file(output.with_suffix(".csv")) as temporary:
-        table.to_csv(temporary, index=False)
+    with atomic_file(output.with_suffix(".csv")) as temporary:  # both files, or none
+        write_csv(table, temporary)
+        save_scores(
+            output,
+            scores.aupimos,
+            scores.paths,
+            fpr_bounds=scores.fpr_bounds,
+            threshold_bounds=scores.threshold_bounds,
+            num_thresholds=scores.num_thresholds,
+        )
     _print(table, output)
     return 0
 
@@ -83,7 +85,7 @@ def _print(table: "pd.DataFrame", output: Path) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    console = Console(highlight=False)
+    console = Console(markup=False, emoji=False, highlight=False)
     anomalous = table.dropna(subset="aupimo").sort_values("aupimo", kind="stable")
     console.print(f"{len(table) - len(anomalous)} normal and {len(anomalous)} anomalous images")
     summary = Table("AUPIMO", "", title="Anomalous images", title_justify="left")
