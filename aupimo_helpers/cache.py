@@ -70,7 +70,7 @@ def _read(name: Path, key: Mapping[str, Any]) -> Entry | str:
         tensors = load_file(name.with_name(name.name + ".safetensors"))
     except (FileNotFoundError, NotADirectoryError):
         return "missing"
-    except (ValueError, KeyError, TypeError, AttributeError, SafetensorError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError, SafetensorError) as error:
         return f"damaged (it cannot be read: {error!r})"
     if checksum != _checksum(found, extra, tensors):
         return "damaged (the checksum does not fit)"

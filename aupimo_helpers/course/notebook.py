@@ -12,7 +12,8 @@ import nbformat
 import psutil
 from nbformat import NotebookNode
 
-from aupimo_helpers.errors import InputError, MissingError
+from aupimo_helpers.errors import InputError, MissingError, brief
+from aupimo_helpers.files import reading
 
 NAME = re.compile(r"\d\d_\w+\.ipynb")
 KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
@@ -74,6 +75,8 @@ def course(folder: Path, only: Sequence[str] = ()) -> list[Path]:
         return every
     chosen = set()
     for wanted in only:
+        if not wanted:
+            raise InputError("An empty text names no notebook: give numbers, such as 03.")
         start = wanted.zfill(2) if wanted.isdigit() else wanted
         fitting = [path for path in every if path.name.startswith(start)]
         if not fitting:
@@ -85,12 +88,12 @@ def course(folder: Path, only: Sequence[str] = ()) -> list[Path]:
 
 def read(path: str | Path) -> NotebookNode:
     """Read a notebook, upgraded to the newest format."""
-    try:
-        notebook = nbformat.read(path, as_version=4)
-    except FileNotFoundError as error:
-        raise MissingError(f"There is no notebook {path}.") from error
-    except (nbformat.reader.NotJSONError, nbformat.ValidationError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} is not a notebook: {str(error).splitlines()[0]}") from error
+    with reading(path, "notebook", "Remove it, or restore it from the repository"):
+        try:
+            notebook = nbformat.read(path, as_version=4)
+            nbformat.validate(notebook)
+        except nbformat.ValidationError as error:  # not one of Python's own errors
+            raise InputError(brief(error)) from error
     notebook.metadata.setdefault("kernelspec", NotebookNode(KERNEL))  # papermill does not go without
     return notebook
 

@@ -1,6 +1,7 @@
 """Executed notebooks as web pages: one page each, and an index. They need no network, except for formulas."""
 
 import base64
+import copy
 import mimetypes
 import re
 from collections.abc import Sequence
@@ -19,6 +20,11 @@ _TEMPLATE = """
 {%- block html_head_js_mermaidjs -%}{%- endblock -%}
 {%- block html_head_js_mathjax -%}{%- if resources.has_formulas -%}{{ super() }}{%- endif -%}{%- endblock -%}
 """
+# Names of files and folders come into outputs, and pandas writes some as they are: what else could run in a page goes.
+_TAGS = ["a", "b", "br", "caption", "code", "div", "em", "hr", "i", "li", "ol", "p", "pre", "small", "span", "strong"]
+_TAGS += ["table", "tbody", "td", "th", "thead", "tr", "ul"]
+_ATTRIBUTES = ["border", "class", "colspan", "href", "id", "rowspan", "scope"]
+_STYLE = re.compile(r"\A(<div>\s*)?<style[^<>]*>[^<]*</style>")  # with which pandas begins a table
 _IMAGE = re.compile(r'(<img\b[^>]*?\bsrc=)"([^"]+)"')
 _FORMULA = re.compile(r"\$[^$\n]+\$|\$\$|\\begin\{")
 
@@ -27,6 +33,7 @@ def notebook_page(notebook: NotebookNode, name: str, folder: Path, pages: Sequen
     """Render an executed notebook as one page, with the images of ``folder`` in it; link to ``pages`` beside it."""
     from nbconvert import HTMLExporter
 
+    notebook = _harmless(notebook)
     exporter = HTMLExporter(
         extra_loaders=[DictLoader({"course.html.j2": _TEMPLATE})],
         template_file="course.html.j2",
@@ -41,10 +48,32 @@ def notebook_page(notebook: NotebookNode, name: str, folder: Path, pages: Sequen
     return page
 
 
+def _harmless(notebook: NotebookNode) -> NotebookNode:
+    """Copy a notebook; what its outputs bring as HTML is shown, but runs no script, and no formula is set in it."""
+    from nbconvert.preprocessors.sanitize import SanitizeHTML
+
+    cleaner = SanitizeHTML(tags=_TAGS, attributes=_ATTRIBUTES)
+    notebook = copy.deepcopy(notebook)
+    for cell in notebook.cells:
+        for output in cell.get("outputs", []):
+            html = output.get("data", {}).get("text/html", "")
+            style = _STYLE.match(html)
+            cleaner.sanitize_code_outputs([output])
+            if html:
+                rest = html.replace(style[0], style[1] or "", 1) if style else html
+                first = style[0].removeprefix(style[1] or "") if style else ""
+                safe = cleaner.sanitize_html_tags(rest)
+                output.data["text/html"] = f'{first}<div class="tex2jax_ignore mathjax_ignore">{safe}</div>'
+    return notebook
+
+
 def _inlined(source: str, folder: Path) -> str:
-    """Turn a relative path of an image into a data URL; leave what is no file here as it is."""
-    file = folder / unquote(source)
-    if source.startswith(("data:", "http:", "https:")) or not file.is_file():
+    """Turn a relative path of a picture of the course into a data URL; leave any other source as it is."""
+    if source.startswith(("data:", "http:", "https:")):
+        return source
+    file = (folder / unquote(source)).resolve()
+    below = any(file.is_relative_to(root.resolve()) for root in (folder, folder.parent / "figures"))
+    if not (below and file.is_file()):
         return source
     kind = mimetypes.guess_type(file.name)[0] or "application/octet-stream"
     return f"data:{kind};base64,{base64.b64encode(file.read_bytes()).decode()}"
