@@ -41,13 +41,13 @@ def reading(path: str | Path, kind: str, remedy: str = "Choose another file") ->
         yield
     except InputError as error:
         raise InputError(f"{path} is not a {kind}: {error}. {remedy}.") from error
-    except AupimoError:
+    except (AupimoError, MemoryError):
         raise
     except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
-        raise MissingError(f"There is no {kind} at {path}.") from error
+        raise MissingError(f"There is no {kind} at {path}: choose another path.") from error
     except OSError as error:
         raise InputError(f"Cannot read {path}: {why(error) or error}") from error
-    except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
+    except Exception as error:  # parsers raise all kinds of errors on damaged files
         reason = "nested too deeply" if isinstance(error, RecursionError) else brief(error)
         raise InputError(f"{path} is not a {kind}: it cannot be read ({reason}). {remedy}.") from error
 
@@ -86,7 +86,8 @@ def atomic_file(path: str | Path) -> Iterator[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
         require_writable(path)
         name = path.stem[:40]  # the temporary name must not be too long where the file's own is not
-        for debris in path.parent.glob(f".{glob.escape(name)}.*.tmp{glob.escape(path.suffix)}"):  # of killed processes
+        # Killed processes leave theirs behind.
+        for debris in path.parent.glob(f".{glob.escape(name)}.*.tmp{glob.escape(path.suffix)}"):
             number = debris.name.removesuffix(f".tmp{path.suffix}").rpartition(".")[2]
             if number.isdecimal() and len(number) < 9 and not psutil.pid_exists(int(number)):
                 debris.unlink(missing_ok=True)

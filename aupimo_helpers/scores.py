@@ -189,6 +189,8 @@ def _parse(content: Any) -> pd.DataFrame:  # noqa: ANN401
             raise InputError(f"the key {key!r} is missing")
         if key in numbers and not _is_number(content[key]):
             raise InputError(f"{key!r} is {content[key]!r}, not a number")
+    if not (content["num_threshs"] is None or _is_number(content["num_threshs"])):
+        raise InputError("'num_threshs' is not a number")
     lower, upper, lowest, highest = (float(content[key]) for key in numbers)
     paths, scores = content["paths"], content["aupimos"]
     if not isinstance(paths, list) or not all(isinstance(p, str) for p in paths):

@@ -1,7 +1,9 @@
 """The command ``aupimo``: each sub-command lives in a module of ``aupimo_helpers.commands``."""
 
 import argparse
+import errno
 import io
+import re
 import sys
 import traceback
 from collections.abc import Sequence
@@ -44,7 +46,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a file's name need not be in the terminal's encoding
-    options = build_parser().parse_args(arguments)
+    arguments = sys.argv[1:] if arguments is None else arguments
+    parser = build_parser()
+    if any(not argument or re.fullmatch("--[a-z-]+=", argument) for argument in arguments):
+        parser.error("an argument is empty: leave it out or give it a value (is a variable of your shell not set?)")
+    options = parser.parse_args(arguments)
     try:
         return int(options.handler(options))
     except KeyboardInterrupt:
@@ -64,10 +70,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _unforeseen(error: Exception) -> str:
     """Say in a sentence what no part of the package foresaw: the file at hand, the error, and what to do."""
     file = str(getattr(error, "filename", None) or _file_at_hand(error) or "")
+    if isinstance(error, RuntimeError) and "Symlink loop" in str(error):  # so pathlib says it
+        error = OSError(errno.ELOOP, "")
     if isinstance(error, OSError) and (reason := why(error)) is not None:
         return f"Cannot use {file or 'a file'}: {reason}"
     if isinstance(error, MemoryError):
-        return f"The memory is used up{file and f' at {file}'}: close other programs, or take fewer or smaller images."
+        return f"The memory is used up{file and f' at {file}'}: close other programs, or take smaller images."
     where = f"{file} cannot be used" if file else "This did not work"
     what = f"{where}: {type(error).__name__}, {brief(error)}."
     return f"{what} Mend what that names, or report it with what --debug shows."

@@ -12,7 +12,7 @@ import nbformat
 import psutil
 from nbformat import NotebookNode
 
-from aupimo_helpers.errors import InputError, MissingError, brief
+from aupimo_helpers.errors import InputError, MissingError
 from aupimo_helpers.files import reading
 
 NAME = re.compile(r"\d\d_\w+\.ipynb")
@@ -61,7 +61,7 @@ def notebooks_folder(folder: str | Path | None = None) -> Path:
         if candidate.is_dir() and any(NAME.fullmatch(path.name) for path in candidate.iterdir()):
             return candidate.resolve()
     if folder is not None:
-        raise MissingError(f"There are no course notebooks (01_....ipynb) in {folder}.")
+        raise MissingError(f"There are no course notebooks (01_....ipynb) in {folder}: give the folder with them.")
     raise MissingError(
         "The course notebooks were not found beside the package nor in the current folder: run this from the "
         "repository, or name their folder with --notebooks."
@@ -75,8 +75,6 @@ def course(folder: Path, only: Sequence[str] = ()) -> list[Path]:
         return every
     chosen = set()
     for wanted in only:
-        if not wanted:
-            raise InputError("An empty text names no notebook: give numbers, such as 03.")
         start = wanted.zfill(2) if wanted.isdigit() else wanted
         fitting = [path for path in every if path.name.startswith(start)]
         if not fitting:
@@ -89,11 +87,8 @@ def course(folder: Path, only: Sequence[str] = ()) -> list[Path]:
 def read(path: str | Path) -> NotebookNode:
     """Read a notebook, upgraded to the newest format."""
     with reading(path, "notebook", "Remove it, or restore it from the repository"):
-        try:
-            notebook = nbformat.read(path, as_version=4)
-            nbformat.validate(notebook)
-        except nbformat.ValidationError as error:  # not one of Python's own errors
-            raise InputError(brief(error)) from error
+        notebook = nbformat.read(path, as_version=4)
+        nbformat.validate(notebook)
     notebook.metadata.setdefault("kernelspec", NotebookNode(KERNEL))  # papermill does not go without
     return notebook
 

@@ -20,7 +20,7 @@ _TEMPLATE = """
 {%- block html_head_js_mermaidjs -%}{%- endblock -%}
 {%- block html_head_js_mathjax -%}{%- if resources.has_formulas -%}{{ super() }}{%- endif -%}{%- endblock -%}
 """
-# Names of files and folders come into outputs, and pandas writes some as they are: what else could run in a page goes.
+# Names of files and folders come into outputs, some as they are: nothing of an output but this is taken for HTML.
 _TAGS = ["a", "b", "br", "caption", "code", "div", "em", "hr", "i", "li", "ol", "p", "pre", "small", "span", "strong"]
 _TAGS += ["table", "tbody", "td", "th", "thead", "tr", "ul"]
 _ATTRIBUTES = ["border", "class", "colspan", "href", "id", "rowspan", "scope"]

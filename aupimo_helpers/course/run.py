@@ -27,7 +27,7 @@ OnCell = Callable[[int, int], None]
 
 @dataclass
 class CourseRun:
-    """What became of each notebook, the path of ``index.html``, and the rows of earlier runs that it shows as well."""
+    """What became of each notebook, the path of ``index.html``, and the rows of earlier runs that it keeps."""
 
     rows: list[Row]
     index: Path
@@ -113,8 +113,9 @@ def _write_notebook(notebook: NotebookNode, path: Path, results_dir: Path, names
 
 def _write_index(run: CourseRun, dataset: str) -> None:
     line = ", ".join(f"{name} {number}" for name, number in versions().items())
+    rows = sorted([*run.rows, *run.earlier], key=lambda row: row.name)
     with atomic_file(run.index) as temporary:
-        temporary.write_text(index_page(sorted([*run.rows, *run.earlier], key=lambda row: row.name), dataset, line), encoding="utf-8")
+        temporary.write_text(index_page(rows, dataset, line), encoding="utf-8")
 
 
 @contextmanager

@@ -182,7 +182,7 @@ def _name(source: Path, name: str | None) -> str:
         name = slug(normalize("NFKD", text).encode("ascii", "ignore").decode())  # anomalib takes no other letters
         if not name:
             raise InputError(f"{source} gives no name for the data set: choose one with --name.")
-    elif slug(name) != name.lower() or not name.isascii():
+    elif not name or slug(name) != name.lower() or not name.isascii():
         raise InputError(
             f"{name!r} cannot be a data set's name: use letters, digits, '-', '_' and '.', such as "
             f"{slug(name) or 'parts'!r}."
