@@ -78,11 +78,7 @@ def _read(name: Path, key: Mapping[str, Any]) -> Entry | str:
 
 
 def load_or_build(name: str | Path, key: Mapping[str, Any], build: Callable[[], Entry]) -> Entry:
-    """Load the entry ``NAME`` with this key (JSON types only), or build and keep it.
-
-    Several processes may ask at once: one builds, the others wait and load. The files are replaced as a whole, so
-    that a crash leaves the old entry or none.
-    """
+    """Load the entry ``NAME`` with this key (JSON types only), or build and keep it, in one process at a time."""
     from safetensors.torch import save_file
 
     name = Path(name)

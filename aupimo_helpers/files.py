@@ -84,7 +84,6 @@ def atomic_file(path: str | Path) -> Iterator[Path]:
     path = Path(path)
     with explain_write_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        require_writable(path)
         name = path.stem[:40]  # the temporary name must not be too long where the file's own is not
         # Killed processes leave theirs behind.
         for debris in path.parent.glob(f".{glob.escape(name)}.*.tmp{glob.escape(path.suffix)}"):
@@ -132,11 +131,7 @@ def locked(path: Path) -> Iterator[None]:
 
 
 def build_once(path: Path, build: Callable[[Path], None], accept: Callable[[Path], None] | None = None) -> Path:
-    """Make the folder ``path`` whole or not at all, and once, however many processes ask for it at the same time.
-
-    ``build`` fills the empty folder that it is given. A folder that is there already is left as it is; ``accept``
-    raises an error if it is not the wanted one.
-    """
+    """Let ``build`` fill a folder, whole and once, however many ask; one that is there only has to be accepted."""
     if (blocked := next((part for part in (path, *path.parents) if part.is_file()), None)) is not None:
         raise WriteError(
             f"Cannot write {path}: {blocked} is a file, not a folder. Move it away or choose another path."

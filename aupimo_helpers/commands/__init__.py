@@ -39,11 +39,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line (by default that of the process) and give the exit code.
-
-    0 if all went well, 1 if the user has something to mend (one sentence on stderr says what), 130 after Ctrl-C.
-    Wrong usage exits with 2, as argparse does.
-    """
+    """Run the command line; give 0, 1 if there is something to mend, 130 after Ctrl-C. Wrong usage exits with 2."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a file's name need not be in the terminal's encoding
     arguments = sys.argv[1:] if arguments is None else arguments
@@ -69,16 +65,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _unforeseen(error: Exception) -> str:
     """Say in a sentence what no part of the package foresaw: the file at hand, the error, and what to do."""
-    file = str(getattr(error, "filename", None) or _file_at_hand(error) or "")
+    file = getattr(error, "filename", None) or _file_at_hand(error)
     if isinstance(error, RuntimeError) and "Symlink loop" in str(error):  # so pathlib says it
         error = OSError(errno.ELOOP, "")
     if isinstance(error, OSError) and (reason := why(error)) is not None:
         return f"Cannot use {file or 'a file'}: {reason}"
-    if isinstance(error, MemoryError):
-        return f"The memory is used up{file and f' at {file}'}: close other programs, or take smaller images."
     where = f"{file} cannot be used" if file else "This did not work"
-    what = f"{where}: {type(error).__name__}, {brief(error)}."
-    return f"{what} Mend what that names, or report it with what --debug shows."
+    if isinstance(error, MemoryError):
+        return f"{where}: the memory is used up. Close other programs, or take smaller images."
+    return f"{where}: {type(error).__name__}, {brief(error)}. Mend that, or report it with what --debug shows."
 
 
 def _file_at_hand(error: Exception) -> Path | None:

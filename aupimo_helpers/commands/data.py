@@ -2,7 +2,7 @@
 
 import argparse
 
-from aupimo_helpers.commands.options import rate, seed
+from aupimo_helpers.commands.options import add_fpr_bounds, seed
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
@@ -46,14 +46,7 @@ def _add_check(subparsers: argparse._SubParsersAction) -> None:
         description="Name what is wrong with a folder in MVTec AD's layout. Exits with 1 if anything is.",
     )
     parser.add_argument("path", metavar="PATH", help="the category's folder, the one that holds train and test")
-    parser.add_argument(
-        "--fpr-bounds",
-        nargs=2,
-        type=rate,
-        default=(1e-5, 1e-4),
-        metavar=("LOWER", "UPPER"),
-        help="bounds of AUPIMO's integral (default: 1e-5 1e-4)",
-    )
+    add_fpr_bounds(parser)
     parser.add_argument(
         "--image-size",
         nargs=2,

@@ -1,6 +1,6 @@
-"""Values of options that several sub-commands take."""
+"""Options that several sub-commands take."""
 
-from argparse import ArgumentTypeError
+from argparse import ArgumentParser, ArgumentTypeError
 
 
 def seed(text: str) -> int:
@@ -16,3 +16,10 @@ def rate(text: str) -> float:
     if 0 < number < 1e-15:
         raise ArgumentTypeError(f"{text[:40]!r} is too small to be measured: give at least 1e-15")
     return number
+
+
+def add_fpr_bounds(parser: ArgumentParser) -> None:
+    """Add ``--fpr-bounds`` to a sub-command."""
+    text = "bounds of the shared FPR, AUPIMO's integral lies between them (default: 1e-5 1e-4)"
+    bounds = {"nargs": 2, "type": rate, "default": (1e-5, 1e-4), "metavar": ("LOWER", "UPPER")}
+    parser.add_argument("--fpr-bounds", help=text, **bounds)

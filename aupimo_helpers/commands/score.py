@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from aupimo_helpers.commands.options import rate
+from aupimo_helpers.commands.options import add_fpr_bounds
 from aupimo_helpers.errors import InputError
 from aupimo_helpers.files import atomic_file, require_writable
 
@@ -40,14 +40,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         default="error",
         help="what a map without a mask is: an error (default), or a normal image",
     )
-    parser.add_argument(
-        "--fpr-bounds",
-        nargs=2,
-        type=rate,
-        default=(1e-5, 1e-4),
-        metavar=("LOWER", "UPPER"),
-        help="bounds of the shared FPR (default: 1e-5 1e-4)",
-    )
+    add_fpr_bounds(parser)
     parser.set_defaults(handler=_score)
 
 

@@ -134,10 +134,7 @@ def execute(
     timeout: int = 600,
     on_cell: Callable[[int, int], None] | None = None,
 ) -> Execution:
-    """Execute a notebook as read, in a new kernel that starts in ``folder``; a cell may take ``timeout`` seconds.
-
-    A cell that fails ends in ``failure``. ``on_cell`` gets the number of the cell that starts, and that of all cells.
-    """
+    """Execute a notebook in a new kernel that starts in ``folder``; a cell that fails ends in ``failure``."""
     from nbclient import NotebookClient
 
     current = 0

@@ -24,7 +24,9 @@ _TEMPLATE = """
 _TAGS = ["a", "b", "br", "caption", "code", "div", "em", "hr", "i", "li", "ol", "p", "pre", "small", "span", "strong"]
 _TAGS += ["table", "tbody", "td", "th", "thead", "tr", "ul"]
 _ATTRIBUTES = ["border", "class", "colspan", "href", "id", "rowspan", "scope"]
-_STYLE = re.compile(r"\A(<div>\s*)?<style[^<>]*>[^<]*</style>")  # with which pandas begins a table
+_STYLE = re.compile(
+    r"\A(<div>\s*)?<style[^<>]*>[^<]*</style>"
+)  # with which pandas begins a table; the page has its own
 _IMAGE = re.compile(r'(<img\b[^>]*?\bsrc=)"([^"]+)"')
 _FORMULA = re.compile(r"\$[^$\n]+\$|\$\$|\\begin\{")
 
@@ -54,16 +56,12 @@ def _harmless(notebook: NotebookNode) -> NotebookNode:
 
     cleaner = SanitizeHTML(tags=_TAGS, attributes=_ATTRIBUTES)
     notebook = copy.deepcopy(notebook)
-    for cell in notebook.cells:
-        for output in cell.get("outputs", []):
-            html = output.get("data", {}).get("text/html", "")
-            style = _STYLE.match(html)
-            cleaner.sanitize_code_outputs([output])
-            if html:
-                rest = html.replace(style[0], style[1] or "", 1) if style else html
-                first = style[0].removeprefix(style[1] or "") if style else ""
-                safe = cleaner.sanitize_html_tags(rest)
-                output.data["text/html"] = f'{first}<div class="tex2jax_ignore mathjax_ignore">{safe}</div>'
+    for output in (output for cell in notebook.cells for output in cell.get("outputs", [])):
+        if html := output.get("data", {}).get("text/html"):
+            output.data["text/html"] = _STYLE.sub(r"\1", html)
+        cleaner.sanitize_code_outputs([output])
+        if html:
+            output.data["text/html"] = f'<div class="tex2jax_ignore mathjax_ignore">{output.data["text/html"]}</div>'
     return notebook
 
 
@@ -72,8 +70,7 @@ def _inlined(source: str, folder: Path) -> str:
     if source.startswith(("data:", "http:", "https:")):
         return source
     file = (folder / unquote(source)).resolve()
-    below = any(file.is_relative_to(root.resolve()) for root in (folder, folder.parent / "figures"))
-    if not (below and file.is_file()):
+    if not any(root.resolve() in file.parents for root in (folder, folder.parent / "figures")) or not file.is_file():
         return source
     kind = mimetypes.guess_type(file.name)[0] or "application/octet-stream"
     return f"data:{kind};base64,{base64.b64encode(file.read_bytes()).decode()}"

@@ -47,12 +47,7 @@ def run_course(
     dataset: str,
     console: Console,
 ) -> CourseRun:
-    """Execute copies of notebooks, one after the other, and write them as notebooks and web pages.
-
-    Each gets those of the parameters that it has. One that fails is reported, and the others still run. After each
-    one the results are on disk, so that an interrupted run keeps what it has. The index keeps the rows of other
-    notebooks that ran on the same data set with the same parameters.
-    """
+    """Execute copies of notebooks; write each, as a notebook and a page, and the index as soon as it has run."""
     if not notebooks:
         raise InputError("There is no notebook to run.")
     results_dir = Path(results_dir)

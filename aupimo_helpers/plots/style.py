@@ -35,23 +35,20 @@ class _PlainPowers(LogFormatterSciNotation):
         return re.sub(r"\^\{(.+?)\}", lambda found: superscript(found[1]), text).replace("-", "−")
 
 
-class _PlainLogScale(LogScale):
-    def __init__(self, *given: Any, **options: Any) -> None:  # noqa: ANN401
-        super().__init__(*given, **options)  # matplotlib hands an axis over or not, as its version is
+def _plain(scale: type) -> type:
+    """Give matplotlib's logarithmic scale with labels that are no formulas."""
 
-    def set_default_locators_and_formatters(self, axis: Axis) -> None:
-        super().set_default_locators_and_formatters(axis)
-        axis.set_major_formatter(_PlainPowers(self.base))
-        axis.set_minor_formatter(_PlainPowers(self.base, labelOnlyBase=self.subs is not None))
+    class Plain(scale):  # type: ignore[misc]
+        def __init__(self, *given: Any, **options: Any) -> None:  # noqa: ANN401
+            super().__init__(*given, **options)  # matplotlib hands an axis over or not, as its version is
 
+        def set_default_locators_and_formatters(self, axis: Axis) -> None:
+            super().set_default_locators_and_formatters(axis)
+            axis.set_major_formatter(_PlainPowers(self.base))
+            if isinstance(axis.get_minor_formatter(), LogFormatterSciNotation):
+                axis.set_minor_formatter(_PlainPowers(self.base, labelOnlyBase=self.subs is not None))
 
-class _PlainSymlogScale(SymmetricalLogScale):
-    def __init__(self, *given: Any, **options: Any) -> None:  # noqa: ANN401
-        super().__init__(*given, **options)
-
-    def set_default_locators_and_formatters(self, axis: Axis) -> None:
-        super().set_default_locators_and_formatters(axis)
-        axis.set_major_formatter(_PlainPowers(self.base))
+    return Plain
 
 
 def use_style() -> None:
@@ -82,8 +79,8 @@ def use_style() -> None:
             "text.parse_math": False,
         }
     )
-    register_scale(_PlainLogScale)
-    register_scale(_PlainSymlogScale)
+    register_scale(_plain(LogScale))
+    register_scale(_plain(SymmetricalLogScale))
 
 
 def colors(names: Iterable[str]) -> dict[str, str]:

@@ -31,11 +31,11 @@ def breaks(monkeypatch, tmp_path):
 @pytest.mark.parametrize(
     ("error", "words"),
     [
-        (ZeroDivisionError("so\nmany"), "ZeroDivisionError, so. Mend what that names, or report it"),
+        (ZeroDivisionError("so\nmany"), "ZeroDivisionError, so. Mend that, or report it"),
         (AssertionError(), "AssertionError, AssertionError. Mend"),
         (OSError(errno.EIO, os.strerror(errno.EIO)), "OSError, [Errno 5] Input/output error."),
         (PermissionError(errno.EACCES, "no", "b.json"), "Cannot use b.json: permission was denied. Change its"),
-        (MemoryError(), "The memory is used up at "),
+        (MemoryError(), "cannot be used: the memory is used up. Close"),
         (ValueError("\x1b[2J" + "n" * 10_000), "ValueError, \\x1b[2Jnnn"),
     ],
 )
