@@ -18,7 +18,7 @@ _WHY = {
     errno.EROFS: ("the file system is read-only", "choose a folder that you can write to"),
     errno.EACCES: ("permission was denied", "change its permissions or choose another path"),
     errno.EPERM: ("permission was denied", "change its permissions or choose another path"),
-    errno.ENOTDIR: ("a part of the path is a file, not a folder", "choose another path"),
+    errno.ENOTDIR: ("a file is where a folder must be", "move it away or choose another path"),
     errno.EISDIR: ("a folder is where a file must be", "move it away or choose another path"),
     errno.EEXIST: ("a file is where a folder must be", "move it away or choose another path"),
     errno.ENAMETOOLONG: ("the name is too long", "choose a shorter one"),
@@ -71,8 +71,6 @@ def require_writable(path: Path) -> None:
         if path.is_dir():
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
         folder = next(parent for parent in path.absolute().parents if parent.exists())
-        if not folder.is_dir():
-            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
         tempfile.TemporaryFile(dir=folder).close()
 
 

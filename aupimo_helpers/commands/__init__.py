@@ -28,8 +28,7 @@ class _Parser(argparse.ArgumentParser):
 def build_parser() -> argparse.ArgumentParser:
     """Make the parser; each sub-command sets ``handler``: a function of the arguments that gives the exit code."""
     parser = _Parser(
-        prog="aupimo",
-        description="Learn and use AUPIMO, the per-image recall metric for anomaly localisation.",
+        prog="aupimo", description="Learn and use AUPIMO, the per-image recall metric for anomaly localisation."
     )
     parser.add_argument("--version", action="version", version=f"aupimo {__version__}")
     subparsers = parser.add_subparsers(required=True, metavar="COMMAND")
@@ -84,7 +83,3 @@ def _file_at_hand(error: Exception) -> Path | None:
             paths = [value for value in frame.f_locals.values() if isinstance(value, Path)]
             found = next((path for path in reversed(paths) if path.name), found)
     return found
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -21,20 +21,12 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser = subparsers.add_parser(
         "compare",
         help="compare models from their saved scores: a table and a figure",
-        description=(
-            "Compare two models or more from their saved per-image scores on the same test set (as `aupimo score` "
-            "and notebook 04 write them): a table in the terminal and a figure."
-        ),
+        description="Compare two models or more from their saved per-image scores on the same test set (as `aupimo "
+        "score` and notebook 04 write them): a table in the terminal and a figure.",
     )
     parser.add_argument("scores", nargs="+", type=Path, metavar="SCORES.json", help="one file of scores per model")
-    parser.add_argument(
-        "-o",
-        "--output",
-        type=Path,
-        default=Path("comparison.png"),
-        metavar="PNG",
-        help="the figure (default: %(default)s)",
-    )
+    output, text = Path("comparison.png"), "the figure (default: %(default)s)"
+    parser.add_argument("-o", "--output", type=Path, default=output, metavar="PNG", help=text)
     parser.add_argument("--names", nargs="+", metavar="NAME", help="names of the models, in the files' order")
     parser.add_argument("--seed", type=seed, default=0, help="seed of the bootstrap (default: %(default)s)")
     parser.set_defaults(handler=_compare)

@@ -47,14 +47,9 @@ def _add_check(subparsers: argparse._SubParsersAction) -> None:
     )
     parser.add_argument("path", metavar="PATH", help="the category's folder, the one that holds train and test")
     add_fpr_bounds(parser)
-    parser.add_argument(
-        "--image-size",
-        nargs=2,
-        type=int,
-        default=(256, 256),
-        metavar=("HEIGHT", "WIDTH"),
-        help="size in pixels at which images are evaluated (default: 256 256)",
-    )
+    text = "size in pixels at which images are evaluated (default: 256 256)"
+    size = ("HEIGHT", "WIDTH")
+    parser.add_argument("--image-size", nargs=2, type=int, default=(256, 256), metavar=size, help=text)
     parser.set_defaults(handler=_check)
 
 

@@ -1,10 +1,12 @@
 """``aupimo run``: execute the whole course."""
 
 import argparse
+import sys
 from pathlib import Path
 from typing import Any
 
 from aupimo_helpers.commands.options import seed
+from aupimo_helpers.errors import InputError
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
@@ -77,8 +79,6 @@ def _run(options: argparse.Namespace) -> int:
 def _choose_data(options: argparse.Namespace, default_root: Path) -> tuple[str, Path]:
     """Find which data set is meant: its name, and the folder of the data sets."""
     if options.dataset is not None and options.category is not None:
-        from aupimo_helpers.errors import InputError
-
         raise InputError(
             "--category names a part of your own folder, and --dataset a whole data set: give one of them."
         )
@@ -92,10 +92,7 @@ def _choose_data(options: argparse.Namespace, default_root: Path) -> tuple[str, 
 
 def _require_sound(folder: Path) -> None:
     """Stop at what would spoil the results of a data set that is not the course's own."""
-    import sys
-
     from aupimo_helpers.data import check
-    from aupimo_helpers.errors import InputError
 
     problems = check(folder)
     if problems:

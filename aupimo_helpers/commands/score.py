@@ -20,26 +20,13 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         description="Compute the exact AUPIMO of each image from anomaly score maps and masks on disk, from any "
         "framework. A map color/000.npy has the mask color/000.png or, as in MVTec AD, color/000_mask.png.",
     )
-    parser.add_argument(
-        "--maps",
-        required=True,
-        metavar="DIR",
-        help="score maps, higher is more anomalous: .npy, .npz, .tif(f) (float or 16 bit) or .png (16 bit)",
-    )
+    text = "score maps, higher is more anomalous: .npy, .npz, .tif(f) (float or 16 bit) or .png (16 bit)"
+    parser.add_argument("--maps", required=True, metavar="DIR", help=text)
     parser.add_argument("--masks", required=True, metavar="DIR", help="masks: images, black is normal")
-    parser.add_argument(
-        "-o",
-        "--output",
-        required=True,
-        metavar="FILE.json",
-        help="where to write the scores; FILE.csv goes beside it",
-    )
-    parser.add_argument(
-        "--missing-mask",
-        choices=("error", "normal"),
-        default="error",
-        help="what a map without a mask is: an error (default), or a normal image",
-    )
+    text = "where to write the scores; FILE.csv goes beside it"
+    parser.add_argument("-o", "--output", required=True, metavar="FILE.json", help=text)
+    text = "what a map without a mask is: an error (default), or a normal image"
+    parser.add_argument("--missing-mask", choices=("error", "normal"), default="error", help=text)
     add_fpr_bounds(parser)
     parser.set_defaults(handler=_score)
 

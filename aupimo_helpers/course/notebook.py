@@ -128,11 +128,7 @@ def read_with_parameters(path: Path, parameters: Mapping[str, Any]) -> NotebookN
 
 
 def execute(
-    notebook: NotebookNode,
-    folder: Path,
-    *,
-    timeout: int = 600,
-    on_cell: Callable[[int, int], None] | None = None,
+    notebook: NotebookNode, folder: Path, *, timeout: int = 600, on_cell: Callable[[int, int], None] | None = None
 ) -> Execution:
     """Execute a notebook in a new kernel that starts in ``folder``; a cell that fails ends in ``failure``."""
     from nbclient import NotebookClient

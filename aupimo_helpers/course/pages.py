@@ -24,9 +24,7 @@ _TEMPLATE = """
 _TAGS = ["a", "b", "br", "caption", "code", "div", "em", "hr", "i", "li", "ol", "p", "pre", "small", "span", "strong"]
 _TAGS += ["table", "tbody", "td", "th", "thead", "tr", "ul"]
 _ATTRIBUTES = ["border", "class", "colspan", "href", "id", "rowspan", "scope"]
-_STYLE = re.compile(
-    r"\A(<div>\s*)?<style[^<>]*>[^<]*</style>"
-)  # with which pandas begins a table; the page has its own
+_STYLE = re.compile(r"\A(<div>\s*)?<style[^<>]*>[^<]*</style>")  # pandas' own; the page has a style for tables
 _IMAGE = re.compile(r'(<img\b[^>]*?\bsrc=)"([^"]+)"')
 _FORMULA = re.compile(r"\$[^$\n]+\$|\$\$|\\begin\{")
 
@@ -36,10 +34,7 @@ def notebook_page(notebook: NotebookNode, name: str, folder: Path, pages: Sequen
     from nbconvert import HTMLExporter
 
     notebook = _harmless(notebook)
-    exporter = HTMLExporter(
-        extra_loaders=[DictLoader({"course.html.j2": _TEMPLATE})],
-        template_file="course.html.j2",
-    )
+    exporter = HTMLExporter(extra_loaders=[DictLoader({"course.html.j2": _TEMPLATE})], template_file="course.html.j2")
     has_formulas = any(cell.cell_type == "markdown" and _FORMULA.search(cell.source) for cell in notebook.cells)
     resources = {"metadata": {"name": name, "path": str(folder)}, "has_formulas": has_formulas}
     page, _ = exporter.from_notebook_node(notebook, resources=resources)
