@@ -3,6 +3,8 @@
 import argparse
 from pathlib import Path
 
+from aupimo_helpers.commands.options import add_fpr_bounds, seed
+
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
     """Add ``aupimo data`` to the parser."""
@@ -33,7 +35,7 @@ def _add_make(subparsers: argparse._SubParsersAction) -> None:
         help="such as synthetic/leather, photos/brick, mvtec/leather, visa/candle",
     )
     _add_data_root(parser)
-    parser.add_argument("--seed", type=int, metavar="N", help="seed of an embedded data set (default: 0)")
+    parser.add_argument("--seed", type=seed, metavar="N", help="seed of an embedded data set (default: 0)")
     parser.add_argument(
         "--from-folder", metavar="PATH", help="mvtec/... and visa/... only: take it from the unpacked archive"
     )
@@ -47,22 +49,10 @@ def _add_check(subparsers: argparse._SubParsersAction) -> None:
         description="Name what is wrong with a folder in MVTec AD's layout. Exits with 1 if anything is.",
     )
     parser.add_argument("path", metavar="PATH", help="the category's folder, the one that holds train and test")
-    parser.add_argument(
-        "--fpr-bounds",
-        nargs=2,
-        type=float,
-        default=(1e-5, 1e-4),
-        metavar=("LOWER", "UPPER"),
-        help="bounds of AUPIMO's integral (default: 1e-5 1e-4)",
-    )
-    parser.add_argument(
-        "--image-size",
-        nargs=2,
-        type=int,
-        default=(256, 256),
-        metavar=("HEIGHT", "WIDTH"),
-        help="size in pixels at which images are evaluated (default: 256 256)",
-    )
+    add_fpr_bounds(parser)
+    text = "size in pixels at which images are evaluated (default: 256 256)"
+    size = ("HEIGHT", "WIDTH")
+    parser.add_argument("--image-size", nargs=2, type=int, default=(256, 256), metavar=size, help=text)
     parser.set_defaults(handler=_check)
 
 
@@ -95,7 +85,7 @@ def _add_import(subparsers: argparse._SubParsersAction) -> None:
         metavar="SHARE",
         help="share of the normal pictures that goes into the test where the source does not say (default: 0.3)",
     )
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="seed of that draw (default: 0)")
+    parser.add_argument("--seed", type=seed, default=0, metavar="N", help="seed of that draw (default: 0)")
     parser.add_argument(
         "--mask-threshold",
         type=float,

@@ -1,9 +1,10 @@
 """The whole course, executed: what ``aupimo run`` does."""
 
+import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,22 +13,25 @@ from nbformat import NotebookNode
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
+from rich.text import Text
 
-from aupimo_helpers.course.notebook import Row, execute, heading, parameter_names, read, read_with_parameters
+from aupimo_helpers.course.notebook import NAME, Row, execute, heading, parameter_names, read, read_with_parameters
 from aupimo_helpers.course.pages import index_page, notebook_page
 from aupimo_helpers.errors import InputError
-from aupimo_helpers.files import atomic_file
+from aupimo_helpers.files import atomic_file, reading
 from aupimo_helpers.session import versions
 
+KEPT = "aupimo_run"  # in an executed copy's metadata: what it ran on, and its row of the index
 OnCell = Callable[[int, int], None]
 
 
 @dataclass
 class CourseRun:
-    """What became of each notebook, and the path of ``index.html``."""
+    """What became of each notebook, the path of ``index.html``, and the rows of earlier runs that it keeps."""
 
     rows: list[Row]
     index: Path
+    earlier: list[Row] = field(default_factory=list)
 
     @property
     def passed(self) -> bool:
@@ -43,16 +47,14 @@ def run_course(
     dataset: str,
     console: Console,
 ) -> CourseRun:
-    """Execute copies of notebooks, one after the other, and write them as notebooks and web pages.
-
-    Each gets those of the parameters that it has. One that fails is reported, and the others still run. After each
-    one the results are on disk, so that an interrupted run keeps what it has.
-    """
+    """Execute copies of notebooks; write each, as a notebook and a page, and the index as soon as it has run."""
     if not notebooks:
         raise InputError("There is no notebook to run.")
     results_dir = Path(results_dir)
-    names = [path.stem for path in notebooks]
-    run = CourseRun([_planned(path) for path in notebooks], results_dir / "index.html")
+    ran_on = json.loads(json.dumps({"dataset": dataset, "parameters": dict(parameters)}))
+    earlier = _earlier(results_dir, {path.name for path in notebooks}, ran_on)
+    run = CourseRun([_planned(path) for path in notebooks], results_dir / "index.html", earlier)
+    names = [row.name for row in (*run.rows, *earlier)]
     _write_index(run, dataset)  # first of all, so that a folder that cannot be written is known at once
     with _display(console, len(notebooks)) as (begin, finish):
         for number, path in enumerate(notebooks):
@@ -65,7 +67,6 @@ def run_course(
                 run.rows[number] = replace(run.rows[number], status="stopped")
                 _write_index(run, dataset)
                 raise
-            _write_notebook(notebook, path, results_dir, names)
             run.rows[number] = replace(
                 run.rows[number],
                 status="FAILED" if execution.failure else "passed",
@@ -73,6 +74,8 @@ def run_course(
                 peak_memory_gb=execution.peak_memory_gb,
                 message=execution.failure or "",
             )
+            notebook.metadata[KEPT] = {**ran_on, "row": asdict(run.rows[number])}
+            _write_notebook(notebook, path, results_dir, names)
             _write_index(run, dataset)
             finish(run.rows[number])
     return run
@@ -81,6 +84,18 @@ def run_course(
 def _planned(path: Path) -> Row:
     top = heading(read(path), path.name)
     return Row(path.stem, top.title, re.sub(r"[*_`]", "", top.question))
+
+
+def _earlier(results_dir: Path, now: set[str], ran_on: dict[str, Any]) -> list[Row]:
+    """Read the rows of notebooks that do not run now from the copies that an earlier run left."""
+    rows = []
+    for path in sorted(results_dir.glob("*.ipynb")):
+        if NAME.fullmatch(path.name) and path.name not in now:
+            with reading(path, "notebook of an earlier run", "Remove it"):
+                kept = read(path).metadata.get(KEPT, {})
+                if {key: kept.get(key) for key in ran_on} == ran_on:
+                    rows.append(Row(**kept["row"]))
+    return rows
 
 
 def _write_notebook(notebook: NotebookNode, path: Path, results_dir: Path, names: Sequence[str]) -> None:
@@ -93,8 +108,9 @@ def _write_notebook(notebook: NotebookNode, path: Path, results_dir: Path, names
 
 def _write_index(run: CourseRun, dataset: str) -> None:
     line = ", ".join(f"{name} {number}" for name, number in versions().items())
+    rows = sorted([*run.rows, *run.earlier], key=lambda row: row.name)
     with atomic_file(run.index) as temporary:
-        temporary.write_text(index_page(run.rows, dataset, line), encoding="utf-8")
+        temporary.write_text(index_page(rows, dataset, line), encoding="utf-8")
 
 
 @contextmanager
@@ -114,9 +130,9 @@ def _display(console: Console, total: int) -> Iterator[tuple[Callable[[int, str]
         return
     progress = Progress(
         SpinnerColumn(),
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=None),
-        TextColumn("{task.fields[where]}"),
+        TextColumn("{task.fields[where]}", markup=False),
         TimeElapsedColumn(),
         console=console,
     )
@@ -148,7 +164,7 @@ def summary(run: CourseRun) -> Table:
     for row in run.rows:
         table.add_row(
             row.name,
-            f"[green]{row.status}[/]" if row.status == "passed" else f"[red]{row.status}[/]",
+            Text(row.status, style="green" if row.status == "passed" else "red"),
             "" if row.seconds is None else f"{row.seconds:.1f}",
             "" if row.peak_memory_gb is None else f"{row.peak_memory_gb:.2f}",
         )

@@ -24,10 +24,12 @@ def _header(path: Path) -> tuple[list[str], str]:
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             line = file.readline()
+        delimiter = max(",;\t", key=line.count)
+        return [name.strip().lower() for name in next(csv.reader([line], delimiter=delimiter), [])], delimiter
     except UnicodeDecodeError as error:
         raise InputError(f"{path} is not UTF-8 text: save it as 'CSV UTF-8'.") from error
-    delimiter = max(",;\t", key=line.count)
-    return [name.strip().lower() for name in next(csv.reader([line], delimiter=delimiter), [])], delimiter
+    except csv.Error as error:
+        raise InputError(f"{path}, line 1 cannot be read ({error}): save it as CSV again.") from error
 
 
 def read_csv(source: Path, problems: list[Problem]) -> list[Picture]:

@@ -23,6 +23,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from unicodedata import normalize
 
 from aupimo_helpers.data.layouts import candidates, find_pictures, recognise
 from aupimo_helpers.data.pictures import Picture, is_image, slug
@@ -201,10 +202,11 @@ def _is_ready(source: Path) -> bool:
 def _name(source: Path, name: str | None) -> str:
     if name is None:
         resolved = source.resolve()
-        name = slug(resolved.stem if resolved.is_file() else resolved.name)
+        text = resolved.stem if resolved.is_file() else resolved.name
+        name = slug(normalize("NFKD", text).encode("ascii", "ignore").decode())  # anomalib takes no other letters
         if not name:
             raise InputError(f"{source} gives no name for the data set: choose one with --name.")
-    elif slug(name) != name.lower():
+    elif not name or slug(name) != name.lower() or not name.isascii():
         raise InputError(
             f"{name!r} cannot be a data set's name: use letters, digits, '-', '_' and '.', such as "
             f"{slug(name) or 'parts'!r}."

@@ -22,8 +22,9 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from aupimo_helpers.data.paths import require_readable_by_anomalib
 from aupimo_helpers.errors import InputError, MissingError, did_you_mean
-from aupimo_helpers.files import build_once
+from aupimo_helpers.files import build_once, reading
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -167,6 +168,7 @@ def datamodule(
     Raises:
         AupimoError: As :func:`make`.
     """
+    require_readable_by_anomalib(Path(data_root, dataset))
     path = make(dataset, data_root)
     from anomalib.data import MVTecAD
     from torchvision.transforms.v2 import Resize
@@ -202,11 +204,8 @@ def defects(dataset: str, data_root: str | Path = "datasets") -> "pd.DataFrame |
         return None
     import pandas as pd
 
-    try:
+    with reading(table_path, "table", "Remove the data set and make it again"):
         table = pd.read_csv(table_path)
-    except (ValueError, UnicodeDecodeError) as error:
-        reason = str(error).splitlines()[0]
-        raise InputError(f"{table_path} is not a table: {reason}. Remove the data set and make it again.") from error
     missing = {"image_path", "defect", "severity", "mask_area"} - set(table.columns)
     if missing:
         columns = ", ".join(sorted(missing))
@@ -251,11 +250,9 @@ def _accept(dataset: str, path: Path, seed: int | None) -> None:
     from aupimo_helpers.synthesis.dataset import RECIPE
 
     remedy = f"Remove the folder to have it made again, or give another data root, then: aupimo data make {dataset}"
-    try:
+    with reading(record_path, "record of a data set", remedy.removesuffix(".")):
         record: dict[str, Any] = json.loads(record_path.read_text(encoding="utf-8"))
         recipe, made_with = int(record["recipe"]), int(record["seed"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{record_path} is damaged. {remedy}") from error
     if recipe != RECIPE:
         raise InputError(f"{path} was made by recipe {recipe}, this version has recipe {RECIPE}. {remedy}")
     if seed is not None and seed != made_with:

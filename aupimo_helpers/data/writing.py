@@ -17,6 +17,7 @@ from aupimo_helpers.data.pictures import Picture
 from aupimo_helpers.data.problems import check
 from aupimo_helpers.data.shapes import Annotation, draw_mask
 from aupimo_helpers.errors import InputError, MissingError, Problem, ProblemError, collecting
+from aupimo_helpers.files import reading
 
 RECORD = "own.json"
 FORMAT = 1
@@ -102,12 +103,10 @@ def read_record(folder: str | Path) -> dict[str, Any]:
     path = Path(folder) / RECORD
     if not path.is_file():
         raise MissingError(f"{folder} has no {RECORD}: it was not made by aupimo data import.")
-    try:
+    with reading(path, "record of an import", f"Delete the folder {folder} and import again"):
         record = json.loads(path.read_text(encoding="utf-8"))
-        if record["format"] != FORMAT or not record["images"]:
-            raise KeyError("format")
-    except (UnicodeDecodeError, json.JSONDecodeError, KeyError, TypeError) as error:
-        raise InputError(f"{path} is damaged: delete the folder {folder} and import again.") from error
+        if record["format"] != FORMAT or not all(isinstance(entry["path"], str) for entry in record["images"]):
+            raise InputError("it has another format")
     return record
 
 

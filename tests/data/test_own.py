@@ -114,7 +114,7 @@ def test_a_target_of_other_origin_or_not_whole_is_not_touched(draw, folders, tmp
     with pytest.raises(InputError, match="is missing from an earlier import: delete the folder"):
         import_folder(folders, "other", tmp_path)
     (folder / RECORD).write_text("{")
-    with pytest.raises(InputError, match="is damaged"):
+    with pytest.raises(InputError, match="is not a record of an import"):
         import_folder(folders, "other", tmp_path)
 
 

@@ -184,7 +184,7 @@ def test_an_older_recipe_is_refused(tmp_path, monkeypatch):
 def test_a_damaged_record_is_refused(content, tmp_path):
     folder = data.make("photos/brick", tmp_path)
     (folder / "dataset.json").write_text(content)
-    with pytest.raises(InputError, match=r"dataset\.json is damaged"):
+    with pytest.raises(InputError, match=r"dataset\.json is not a record"):
         data.make("photos/brick", tmp_path)
 
 
