@@ -21,5 +21,5 @@ def rate(text: str) -> float:
 def add_fpr_bounds(parser: ArgumentParser) -> None:
     """Add ``--fpr-bounds`` to a sub-command."""
     text = "bounds of the shared FPR, AUPIMO's integral lies between them (default: 1e-5 1e-4)"
-    bounds = {"nargs": 2, "type": rate, "default": (1e-5, 1e-4), "metavar": ("LOWER", "UPPER")}
-    parser.add_argument("--fpr-bounds", help=text, **bounds)
+    names = ("LOWER", "UPPER")
+    parser.add_argument("--fpr-bounds", nargs=2, type=rate, default=(1e-5, 1e-4), metavar=names, help=text)

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pooch
 from numpy.typing import NDArray
 from PIL import Image
 from tqdm import tqdm
@@ -92,7 +91,9 @@ def make_record(
 
 def _sha256(path: Path) -> str:
     try:
-        return pooch.file_hash(str(path))
+        from pooch import file_hash  # which imports what warns of a missing widget in a notebook
+
+        return file_hash(str(path))
     except OSError as error:
         what, remedy = f"cannot be read ({error.strerror})", "Copy it again from its source, or remove it"
         raise ProblemError.of(path, what, remedy) from error

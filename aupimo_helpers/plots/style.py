@@ -38,7 +38,7 @@ class _PlainPowers(LogFormatterSciNotation):
 def _plain(scale: type) -> type:
     """Give matplotlib's logarithmic scale with labels that are no formulas."""
 
-    class Plain(scale):  # type: ignore[misc]
+    class Plain(scale):
         def __init__(self, *given: Any, **options: Any) -> None:  # noqa: ANN401
             super().__init__(*given, **options)  # matplotlib hands an axis over or not, as its version is
 
