@@ -351,7 +351,7 @@ CASES = [
     (CHECK, put("x/test/cut/1.jpg"), "1.jpg"),
     (MAKE + " --seed -1", None, "'-1' is no seed"),
     (MAKE + f" --seed {HUGE}", None, "is no seed"),
-    (MAKE + " --from-folder x", None, "Only MVTec AD's categories"),
+    (MAKE + " --from-folder x", None, "and VisA's categories come from a folder"),
     ("data make ''", None, "an argument is empty"),
     ("data make /", None, "SOURCE/CATEGORY"),
     ("data make ../etc/passwd", None, "SOURCE/CATEGORY"),
