@@ -6,6 +6,7 @@ shape, ``TypeError`` for a wrong dtype, ``RuntimeError`` for a computation that 
 PyTorch is not imported here: whoever passes a tensor has done that already, and who has files only needs none.
 """
 
+import itertools
 import math
 import sys
 from collections.abc import Sequence
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 ArrayLike: TypeAlias = "Tensor | np.ndarray"
 Images: TypeAlias = "ArrayLike | Sequence[ArrayLike]"
 
+# Pixels that are looked at in one go: small enough to stay in a processor's cache and in little memory, large enough
+# to hide Python's overhead.
+PIXELS_AT_ONCE = 2**19
 _FLOATS = ("float16", "bfloat16", "float32", "float64")
 
 
@@ -82,11 +86,11 @@ def check_both_classes(num_normal: int, num_anomalous: int) -> None:
 
 @dataclass(frozen=True)
 class Stack:
-    """Images of one size, checked: maps (n, H, W), float16, float32 or float64, and bool masks, both row by row."""
+    """Images of one size, checked: maps (n, H, W), float16, float32 or float64, row by row."""
 
     maps: np.ndarray
-    masks: np.ndarray
     mask_pixels: np.ndarray  # of each image, 0 for a normal one
+    mask_scores: np.ndarray  # of these pixels, image after image, float32 or float64, in an array of their own
     dtype: str  # of the maps as they came: bfloat16 has become float32
     first: int  # position of the first image in the whole set
 
@@ -119,10 +123,7 @@ def make_stack(maps: object, masks: object, first: int = 0, name: str | None = N
             "Expected anomaly maps to be floating point (float16, bfloat16, float32 or float64), "
             f"but got dtype {dtype}."
         )
-    if scores.ndim == 4 and scores.shape[1] == 1:
-        scores = scores[:, 0]
-    if truth.ndim == 4 and truth.shape[1] == 1:
-        truth = truth[:, 0]
+    scores, truth = (a[:, 0] if a.ndim == 4 and a.shape[1] == 1 else a for a in (scores, truth))
     for what, images in (("anomaly maps", scores), ("masks", truth)):
         if images.ndim != 3:
             raise InputError(
@@ -136,12 +137,37 @@ def make_stack(maps: object, masks: object, first: int = 0, name: str | None = N
         )
     if scores.shape[1] * scores.shape[2] == 0:
         raise InputError(f"Expected images with pixels, but {name or f'image {first}'} has shape {scores.shape[1:]}.")
+    if truth.dtype.kind not in "biu":
+        raise TypeError(f"Expected masks to be bool or integers, but got dtype {mask_dtype}.")
     # in the machine's byte order and row by row: a copy of the unusual ones only
     scores = np.ascontiguousarray(scores, scores.dtype.newbyteorder("="))
-    _check_finite(scores, first, name)
-    truth = _two_valued(np.ascontiguousarray(truth, truth.dtype.newbyteorder("=")), mask_dtype, first, name)
-    mask_pixels = np.array([np.count_nonzero(mask) for mask in truth], dtype=np.int64)
-    return Stack(scores, truth, mask_pixels, dtype.removeprefix("torch."), first)
+    truth = np.ascontiguousarray(truth, truth.dtype.newbyteorder("="))
+    of_masks, counts = [wide(scores[:0].ravel())], [0] * len(scores)
+    step = max(1, PIXELS_AT_ONCE // (scores.shape[1] * scores.shape[2]))
+    for start in range(0, len(scores), step):  # all that looks at all pixels, while they are in the processor's cache
+        some = slice(start, start + step)
+        _check_finite(scores[some], first + start, name)
+        here, counts[some] = _of_masks(scores[some], _two_valued(truth[some], first + start, name))
+        of_masks.append(here)
+    mask_pixels = np.array(counts, dtype=np.int64)
+    return Stack(scores, mask_pixels, np.concatenate(of_masks), dtype.removeprefix("torch."), first)
+
+
+def wide(scores: np.ndarray) -> np.ndarray:
+    """Make float16 to float32, which changes no comparison."""
+    return scores.astype(np.float32) if scores.dtype == np.float16 else scores
+
+
+def _of_masks(maps: np.ndarray, masks: np.ndarray) -> tuple[np.ndarray, list[int]]:
+    """Select the scores of the masks' pixels, and count those of each image."""
+    # few groups of eight pixels have one of a mask: only those are looked at one by one
+    together = 8 if masks[0].size % 8 == 0 else 1
+    groups = masks.reshape(-1).view(np.uint64 if together == 8 else np.uint8)
+    touched = np.flatnonzero(groups != 0)
+    near = masks.reshape(-1, together).take(touched, axis=0)
+    borders = touched.searchsorted(np.arange(len(masks) + 1) * (masks[0].size // together)).tolist()
+    counts = [int(np.count_nonzero(near[start:end])) for start, end in itertools.pairwise(borders)]
+    return wide(maps.reshape(-1, together).take(touched, axis=0).ravel()).compress(near.ravel()), counts
 
 
 def _check_finite(maps: np.ndarray, first: int, name: str | None) -> None:
@@ -159,10 +185,8 @@ def _check_finite(maps: np.ndarray, first: int, name: str | None) -> None:
             )
 
 
-def _two_valued(masks: np.ndarray, dtype: str, first: int, name: str | None) -> np.ndarray:
+def _two_valued(masks: np.ndarray, first: int, name: str | None) -> np.ndarray:
     """Turn masks into bool, after checking that they hold 0 and 1 only."""
-    if masks.dtype.kind not in "biu":
-        raise TypeError(f"Expected masks to be bool or integers, but got dtype {dtype}.")
     if masks.dtype == bool:
         return masks
     for position, mask in enumerate(masks, start=first):

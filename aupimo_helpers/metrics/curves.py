@@ -101,10 +101,6 @@ def pimo_curves(
     )
 
 
-def _score_at_fpr(stacks: Sequence[Stack], fpr: float) -> np.ndarray:
-    return exact.normals(stacks).top(fpr).scores[-1:]
-
-
 def threshold_at_fpr(anomaly_maps: Images, masks: Images, fpr: float) -> float:
     """Find the anomaly threshold at which the shared FPR reaches a value.
 
@@ -130,7 +126,7 @@ def threshold_at_fpr(anomaly_maps: Images, masks: Images, fpr: float) -> float:
         8.0
     """
     fpr = checks.check_rate(fpr, "fpr")
-    return float(_score_at_fpr(checks.make_stacks(anomaly_maps, masks), fpr)[0])
+    return float(exact.normals(checks.make_stacks(anomaly_maps, masks)).top(fpr).scores[-1])
 
 
 def recall_at_fpr(anomaly_maps: Images, masks: Images, fpr: float) -> "Tensor":
@@ -159,4 +155,5 @@ def recall_at_fpr(anomaly_maps: Images, masks: Images, fpr: float) -> "Tensor":
     """
     fpr = checks.check_rate(fpr, "fpr")
     stacks = checks.make_stacks(anomaly_maps, masks)
-    return exact.to_tensor(_recalls_at(stacks, _score_at_fpr(stacks, fpr))[:, 0], anomaly_maps)
+    threshold = exact.normals(stacks).top(fpr).scores[-1:]
+    return exact.to_tensor(_recalls_at(stacks, threshold)[:, 0], anomaly_maps)

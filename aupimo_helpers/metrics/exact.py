@@ -34,18 +34,12 @@ import numpy as np
 
 from aupimo_helpers.errors import InputError
 from aupimo_helpers.metrics import checks
-from aupimo_helpers.metrics.checks import Images, Stack
+from aupimo_helpers.metrics.checks import Images, Stack, wide
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-# Pixels that are looked at in one go: small enough to stay in a processor's cache and in little memory, large enough
-# to hide Python's overhead.
-_PIXELS_AT_ONCE = 2**19
 _SAMPLES = 2**15
-
-
-# ------------------------------------------------------------------------------------------- the shared FPR
 
 
 @dataclass(frozen=True)
@@ -75,10 +69,10 @@ class NormalScores:
 
     def pieces(self) -> Iterator["NormalScores"]:
         """Go through the scores, as float32 or float64, as many as are looked at in one go."""
-        for start in range(0, max(1, len(self.scores)), _PIXELS_AT_ONCE):
-            here = slice(start, start + _PIXELS_AT_ONCE)
+        for start in range(0, max(1, len(self.scores)), checks.PIXELS_AT_ONCE):
+            here = slice(start, start + checks.PIXELS_AT_ONCE)
             yield NormalScores(
-                self.pixels, _wide(self.scores[here]), None if self.counts is None else self.counts[here]
+                self.pixels, wide(self.scores[here]), None if self.counts is None else self.counts[here]
             )
 
 
@@ -90,10 +84,6 @@ def select(parts: Iterable[NormalScores], threshold: float) -> list[NormalScores
         counts = None if piece.counts is None else piece.counts[chosen]
         selected.append(NormalScores(piece.pixels, _pick(piece.scores, chosen), counts))
     return selected
-
-
-def _wide(scores: np.ndarray) -> np.ndarray:
-    return scores.astype(np.float32) if scores.dtype == np.float16 else scores
 
 
 def _at_least(scores: np.ndarray, threshold: float) -> np.ndarray:
@@ -159,7 +149,7 @@ def sample(parts: Sequence[NormalScores], size: int) -> np.ndarray:
     """Take about ``size`` of the scores, evenly spaced, highest first."""
     # an odd step does not fall on the same columns of the images in each row
     step = max(1, sum(len(part.scores) for part in parts) // size) | 1
-    return np.sort(np.concatenate([_wide(part.scores[::step]) for part in parts]))[::-1]
+    return np.sort(np.concatenate([wide(part.scores[::step]) for part in parts]))[::-1]
 
 
 @dataclass(frozen=True)
@@ -218,14 +208,11 @@ class Normals:
         ranks = np.ceil(lower * len(few) * self.num_pixels / self.num_scores).astype(int)
         scores = few[ranks[ranks <= len(few)] - 1]
         if len(scores) < len(ranks) or lower[-1] == 1:
-            scores = np.append(scores, min(_wide(part.scores).min() for part in self.parts if len(part.scores)))
+            scores = np.append(scores, min(wide(part.scores).min() for part in self.parts if len(part.scores)))
         ascending = np.unique(scores)
         ascending = ascending[ascending < top.scores[-1]]
         fpr = self.fpr_at(ascending)
         return SharedFPR(np.append(curve.scores, ascending[::-1]), np.append(curve.fpr, fpr[::-1]))
-
-
-# ------------------------------------------------------------------------------------------- sets of images
 
 
 def normal_parts(stack: Stack) -> Iterator[NormalScores]:
@@ -238,20 +225,14 @@ def normal_parts(stack: Stack) -> Iterator[NormalScores]:
 
 
 def mask_scores(stacks: Iterable[Stack]) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """Go through the anomalous images, a few at a time.
-
-    Gives their positions in the whole set, the numbers of their masks' pixels, and these pixels' scores, image after
-    image, in an array of their own.
-    """
+    """Go through the anomalous images, a few at a time: positions, numbers of mask pixels, all of their scores."""
     for stack in stacks:
-        step = max(1, 2 * _PIXELS_AT_ONCE // stack.pixels)  # of the masks, which have a quarter of the bytes
         anomalous = np.flatnonzero(stack.mask_pixels)
-        while len(anomalous):
-            images = anomalous[anomalous < anomalous[0] + step]
-            rows = slice(int(images[0]), int(images[-1]) + 1)  # normal images in between have nothing to select
-            scores = _pick(_wide(stack.maps[rows].reshape(-1)), stack.masks[rows].reshape(-1))
+        ends = np.cumsum(stack.mask_pixels)
+        cuts = np.flatnonzero(np.diff(ends[anomalous] // checks.PIXELS_AT_ONCE)) + 1
+        for images in np.split(anomalous, cuts) if len(anomalous) else []:
+            scores = stack.mask_scores[ends[images[0]] - stack.mask_pixels[images[0]] : ends[images[-1]]]
             yield stack.first + images, stack.mask_pixels[images], scores
-            anomalous = anomalous[len(images) :]
 
 
 def image_counts(stacks: Sequence[Stack]) -> np.ndarray:
@@ -275,9 +256,6 @@ def to_tensor(values: np.ndarray, like: Images) -> "Tensor":
     device = torch.device(getattr(like[0] if isinstance(like, list | tuple) else like, "device", "cpu"))
     tensor = torch.from_numpy(values.copy())
     return tensor if device.type == "mps" else tensor.to(device)
-
-
-# ------------------------------------------------------------------------------------------- scores
 
 
 @dataclass(frozen=True)
@@ -324,12 +302,13 @@ def mean_lengths(
     # few pixels are neither above all normal scores (length 1) nor below those that matter (length 0)
     between = np.flatnonzero(~above & (scores >= table.scores[0]))
     values = scores[between]
-    for start, end in itertools.pairwise([0, *between.searchsorted(ends).tolist()]):
+    borders = [0, *between.searchsorted(ends).tolist()]
+    for start, end in itertools.pairwise(borders):
         values[start:end].sort()  # makes the search, most of the work here, several times faster
     rank = table.scores.searchsorted(values)
     place = 2 * rank - (table.scores[rank] != values)
     # integer counts times lengths: the same bits whatever the order of the pixels and of the images
-    image = ends.searchsorted(between, side="right")
+    image = np.repeat(np.arange(len(counts)), np.diff(borders))
     last = last_of_ties(image * len(table.added) + place)
     lengths_of_ties = np.diff(last, prepend=-1) * table.added[place[last]]
     sums = np.bincount(image[last], lengths_of_ties, minlength=len(counts))

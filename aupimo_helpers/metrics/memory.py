@@ -15,20 +15,20 @@ refused.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from aupimo_helpers.errors import AupimoError
-from aupimo_helpers.metrics import curves, exact
+from aupimo_helpers.metrics import exact
 from aupimo_helpers.metrics.checks import Stack
 from aupimo_helpers.metrics.exact import Normals, NormalScores, SharedFPR
 
 # Scores: 16 MiB in float32; and, for high bounds, what is enough for this many normal pixels in any order
 _BUDGET, _PIXELS_IN_ANY_ORDER = 2**22, 2**28
 _SAMPLES = 2**15
-_CHUNKS_AT_MOST = 16  # or a few more: the last two are joined if that is not for a small one's sake
+_CHUNKS = 32  # where there are twice as many, the newer half is joined
 _RUN = -1  # in the column of mask pixels: this row is not an image, but says which normal scores come next
 DTYPES = ("float16", "bfloat16", "float32", "float64")
 
@@ -87,21 +87,19 @@ class Memory:
         rows = np.zeros((len(stack.mask_pixels), 4), dtype=np.int64)
         rows[:, 0], rows[:, 1], rows[:, 3] = stack.pixels, stack.mask_pixels, DTYPES.index(stack.dtype)
         floor = self.floor
-        for positions, counts, scores in exact.mask_scores([stack]):
-            if floor > -math.inf:
-                stays = scores >= floor
-                scores, counts = scores[stays], exact.count_true(stays, counts)
-            self.masks.append(scores)
-            rows[positions - stack.first, 2] = counts
+        stays = stack.mask_scores >= floor
+        rows[:, 2] = exact.count_true(stays, stack.mask_pixels)
+        self.masks.append(stack.mask_scores.compress(stays))
         self.records.append(rows.ravel())
         self.floors = self.floors or [np.array([-math.inf])]
         if room < 0 and room + self._grown() - self.budget < 0:
             self._raise_floor(new)
         else:
-            self._append(exact.select(new, floor) if floor > -math.inf else [_copied(part) for part in new])
+            copies = (NormalScores(part.pixels, part.scores.copy()) for part in new)
+            self._append(exact.select(new, floor) if floor > -math.inf else copies)
         for chunks in self.lists:
-            while len(chunks) > _CHUNKS_AT_MOST and 2 * len(chunks[-1]) >= len(chunks[-2]):
-                chunks[-2:] = [np.concatenate(chunks[-2:])]
+            if len(chunks) > 2 * _CHUNKS:
+                chunks[_CHUNKS:] = [np.concatenate(chunks[_CHUNKS:])]
 
     def _grown(self) -> int:
         """The budget for the images so far."""
@@ -109,7 +107,7 @@ class Memory:
         normal = images[images[:, 1] == 0]
         return max(self.budget, math.ceil(8 * self.upper * len(normal) * normal[:, 0].max(initial=0)))
 
-    def _append(self, parts: Sequence[NormalScores]) -> None:
+    def _append(self, parts: Iterable[NormalScores]) -> None:
         for part in parts:
             counts = np.zeros(0, dtype=np.int64) if part.counts is None else part.counts
             self.normal.append(part.scores)
@@ -158,11 +156,9 @@ class Memory:
         images, scores = self.images, _joined(self.masks)
         stays = scores >= floor
         images[:, 2] = exact.count_true(stays, images[:, 2])
-        self.normal, self.counts, self.masks, self.floors = [], [], [scores[stays]], [np.array([floor])]
+        self.normal, self.counts, self.masks, self.floors = [], [], [scores.compress(stays)], [np.array([floor])]
         self.records = [images.ravel()]
         self._append(kept)
-
-    # --------------------------------------------------------------------------------------- results
 
     def normals(self) -> Normals:
         """Give the normal images, with their scores from the floor on."""
@@ -184,26 +180,15 @@ class Memory:
             )
         return curve
 
-    def scores(self, table: exact.Lengths) -> np.ndarray:
-        """Compute AUPIMO per image, NaN for normal images."""
+    def per_image(self, compute: Callable[..., np.ndarray], *arguments: object) -> np.ndarray:
+        """Compute something of each image from the scores of its mask; NaN for normal images."""
         images = self.images
         anomalous = images[:, 1] > 0
-        scores = np.full(len(images), np.nan)
-        scores[anomalous] = exact.mean_lengths(images[anomalous, 1], _joined(self.masks), table, images[anomalous, 2])
-        return scores
-
-    def recalls(self, thresholds: np.ndarray) -> np.ndarray:
-        """Compute the TPR of each image at thresholds from the floor on: (N, K), NaN for normal images."""
-        images = self.images
-        anomalous = images[:, 1] > 0
-        tprs = np.full((len(images), len(thresholds)), np.nan)
-        tprs[anomalous] = curves.recalls(images[anomalous, 1], _joined(self.masks), thresholds, images[anomalous, 2])
-        return tprs
+        computed = compute(images[anomalous, 1], _joined(self.masks), *arguments, kept=images[anomalous, 2])
+        everything = np.full((len(images), *computed.shape[1:]), np.nan)
+        everything[anomalous] = computed
+        return everything
 
 
 def _joined(chunks: Sequence[np.ndarray], dtype: type = np.float32) -> np.ndarray:
     return chunks[0] if len(chunks) == 1 else np.concatenate(chunks) if chunks else np.zeros(0, dtype)
-
-
-def _copied(part: NormalScores) -> NormalScores:
-    return NormalScores(part.pixels, part.scores.copy(), part.counts)

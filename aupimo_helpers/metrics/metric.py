@@ -15,7 +15,7 @@ from torch import Tensor
 from torchmetrics import Metric
 from torchmetrics.utilities.distributed import gather_all_tensors
 
-from aupimo_helpers.metrics import checks, exact
+from aupimo_helpers.metrics import checks, curves, exact
 from aupimo_helpers.metrics.exact import Normals, SharedFPR
 from aupimo_helpers.metrics.memory import DTYPES, Memory, default_budget
 
@@ -56,8 +56,7 @@ class _ExactAUPIMO(Metric):
             checks.check_rate(keep, "keep")
             _not_needed(
                 f"keep={keep}",
-                "all scores that can matter are kept until a budget for the whole set is full, not a share of each "
-                "image; the next version will not accept it",
+                "a budget for the whole set has taken its place, and the next version will not accept it",
             )
         self.fpr_bounds = checks.check_bounds(fpr_bounds)
         self.return_average = return_average
@@ -138,10 +137,8 @@ class _ExactAUPIMO(Metric):
         # processes whose maps have different dtypes, or that saw no image, must send tensors of one dtype
         for names, dtype in ((_FLOATS, torch.float64), (_INTEGERS, torch.int64)):
             for name in names:
-                chunks = [chunk.to(self.device, dtype) for chunk in getattr(self, name)]
-                setattr(
-                    self, name, [torch.cat(chunks) if chunks else torch.zeros(0, dtype=dtype, device=self.device)]
-                )
+                empty = torch.zeros(0, dtype=dtype, device=self.device)
+                setattr(self, name, [torch.cat([empty, *(chunk.to(empty) for chunk in getattr(self, name))])])
         super()._sync_dist(dist_sync_fn, process_group)
 
     def compute(self, force: bool | None = None) -> Results:
@@ -161,7 +158,7 @@ class _ExactAUPIMO(Metric):
         top = memory.certified(normals, max(upper, sortable))
         curve = top.down_to(upper)
         exact.check_operating_points(curve, 1.0 if force else upper)
-        aupimos = memory.scores(exact.lengths(curve, lower, upper))
+        aupimos = memory.per_image(exact.mean_lengths, exact.lengths(curve, lower, upper))
         if self.return_average:
             # fsum rounds once, so the order of the images (which differs between processes) does not show
             return self._on_device(np.array(math.fsum(aupimos[~normal].tolist()) / int((~normal).sum())))
@@ -200,7 +197,7 @@ class _ExactAUPIMO(Metric):
         return PIMOResult(
             thresholds=thresholds.to(self._maps_device or self.device),
             shared_fpr=self._on_device(fpr),
-            per_image_tprs=self._on_device(memory.recalls(ascending)),
+            per_image_tprs=self._on_device(memory.per_image(curves.recalls, ascending)),
         )
 
 

@@ -191,7 +191,7 @@ def test_saturated_scores_cost_little_memory_and_stay_exact(definition):
 @pytest.mark.parametrize("size", [(16, 16), (15, 20), (15, 18), (15, 15)])  # 8, 4, 2 and 1 pixels looked at together
 @pytest.mark.parametrize("images_at_once", [0.4, 1, 2, 100])
 def test_neither_chunks_nor_interleaved_classes_nor_strides_change_a_bit(size, images_at_once, monkeypatch):
-    from aupimo_helpers.metrics import exact
+    from aupimo_helpers.metrics import checks
 
     random = np.random.default_rng(0)
     maps = random.integers(0, 60, (13, *size)).astype(np.float32)
@@ -206,7 +206,7 @@ def test_neither_chunks_nor_interleaved_classes_nor_strides_change_a_bit(size, i
             if mask.any()
         ]
     )
-    monkeypatch.setattr(exact, "_PIXELS_AT_ONCE", int(images_at_once * size[0] * size[1]))
+    monkeypatch.setattr(checks, "PIXELS_AT_ONCE", int(images_at_once * size[0] * size[1]))
     for strided in (
         lambda array: array,
         lambda array: np.ascontiguousarray(array.transpose(2, 0, 1)).transpose(1, 2, 0),
