@@ -30,8 +30,7 @@ __all__ = ["AUPIMO", "__version__", "aupimo_scores", "pimo_curves"]
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401
     if name not in _LAZY:
-        msg = f"module 'aupimo_helpers' has no attribute {name!r}"
-        raise AttributeError(msg)
+        raise AttributeError(f"module 'aupimo_helpers' has no attribute {name!r}")
     return getattr(import_module(_LAZY[name]), name)
 
 

@@ -70,7 +70,7 @@ def _read(name: Path, key: Mapping[str, Any]) -> Entry | str:
         tensors = load_file(name.with_name(name.name + ".safetensors"))
     except (FileNotFoundError, NotADirectoryError):
         return "missing"
-    except (ValueError, KeyError, TypeError, AttributeError, SafetensorError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError, SafetensorError) as error:
         return f"damaged (it cannot be read: {error!r})"
     if checksum != _checksum(found, extra, tensors):
         return "damaged (the checksum does not fit)"
@@ -84,11 +84,7 @@ def load(name: str | Path, key: Mapping[str, Any]) -> Entry | None:
 
 
 def load_or_build(name: str | Path, key: Mapping[str, Any], build: Callable[[], Entry]) -> Entry:
-    """Load the entry ``NAME`` with this key (JSON types only), or build and keep it.
-
-    Several processes may ask at once: one builds, the others wait and load. The files are replaced as a whole, so
-    that a crash leaves the old entry or none.
-    """
+    """Load the entry ``NAME`` with this key (JSON types only), or build and keep it, in one process at a time."""
     from safetensors.torch import save_file
 
     name = Path(name)

@@ -1,8 +1,8 @@
 """The errors a user can cause.
 
 Each carries one clear sentence: what was wrong, where, and what to do. The command line prints that sentence and
-exits with 1; any other exception is a defect of this package and keeps its traceback. Each class is also the
-built-in error that fits, so that code which knows nothing of this package can catch it.
+exits with 1. Each class is also the built-in error that fits, so that code which knows nothing of this package can
+catch it.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -13,12 +13,7 @@ from pathlib import Path
 
 
 class AupimoError(Exception):
-    """Base of every error that a user can cause and mend.
-
-    Example:
-        >>> issubclass(InputError, ValueError) and issubclass(WriteError, OSError)
-        True
-    """
+    """Base of every error that a user can cause and mend."""
 
 
 class InputError(AupimoError, ValueError):
@@ -39,12 +34,7 @@ class DownloadError(AupimoError, ConnectionError):
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing that is wrong with a file or folder, and what to do; those with the same remedy are one kind.
-
-    Example:
-        >>> print(Problem(Path("test/cut/000.png"), "has no mask", "Draw one"))
-        test/cut/000.png has no mask. Draw one.
-    """
+    """One thing that is wrong with a file or folder, and what to do; those with the same remedy are one kind."""
 
     file: Path
     what: str
@@ -76,7 +66,10 @@ def collecting(problems: list[Problem]) -> Iterator[None]:
         problems += error.problems
 
 
-def listed(problems: Sequence[Problem], most: int = 20) -> str:
+PRINTED = 20  # problems that are named, where there are more
+
+
+def listed(problems: Sequence[Problem]) -> str:
     """Name the first problems, grouped by what to do, and count the others."""
     if len(problems) == 1:
         return str(problems[0])
@@ -84,13 +77,21 @@ def listed(problems: Sequence[Problem], most: int = 20) -> str:
     for problem in problems:
         groups.setdefault(problem.remedy, []).append(problem)
     lines = [f"{len(problems)} problems"]
+    left = PRINTED
     for remedy, group in groups.items():
+        shown = group[: max(left, 1)]  # at least one of each kind
         lines.append(f"{remedy} ({len(group)}):")
-        lines += [f"  {problem.file} {problem.what}" for problem in group[: max(most, 1)]]
-        if len(group) > max(most, 1):
-            lines.append(f"  and {len(group) - max(most, 1)} more")
-        most -= len(group)
+        lines += [f"  {problem.file} {problem.what}" for problem in shown]
+        if len(group) > len(shown):
+            lines.append(f"  and {len(group) - len(shown)} more")
+        left -= len(shown)
     return "\n".join(lines)
+
+
+def brief(error: BaseException, length: int = 200) -> str:
+    """Give an error's first line, or its name where it says nothing."""
+    line = next(iter(str(error).strip().splitlines()), "") or type(error).__name__
+    return line if len(line) <= length else f"{line[: length - 4]} ..."
 
 
 def did_you_mean(name: str, known: Iterable[str], cutoff: float = 0.5) -> str:

@@ -9,18 +9,47 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from aupimo_helpers.errors import WriteError
+from aupimo_helpers.errors import AupimoError, InputError, MissingError, WriteError, brief
 
 _WHY = {
     errno.ENOSPC: ("the disk is full", "free some space and try again"),
     errno.EDQUOT: ("the disk quota is used up", "free some space and try again"),
     errno.EFBIG: ("the file would be larger than is allowed there", "choose another disk or raise the limit"),
     errno.EROFS: ("the file system is read-only", "choose a folder that you can write to"),
-    errno.EACCES: ("permission was denied", "choose a folder that you can write to"),
-    errno.EPERM: ("permission was denied", "choose a folder that you can write to"),
-    errno.ENOTDIR: ("a part of the path is a file, not a folder", "choose another path"),
+    errno.EACCES: ("permission was denied", "change its permissions or choose another path"),
+    errno.EPERM: ("permission was denied", "change its permissions or choose another path"),
+    errno.ENOTDIR: ("a file is where a folder must be", "move it away or choose another path"),
+    errno.EISDIR: ("a folder is where a file must be", "move it away or choose another path"),
     errno.EEXIST: ("a file is where a folder must be", "move it away or choose another path"),
+    errno.ENAMETOOLONG: ("the name is too long", "choose a shorter one"),
+    errno.ELOOP: ("it is a link that leads to itself", "choose another path"),
 }
+
+
+def why(error: OSError) -> str | None:
+    """Say in words what an error of the system is, and what to do; None if there are no words for it."""
+    if error.errno not in _WHY:
+        return None
+    reason, remedy = _WHY[error.errno]
+    return f"{reason}. {remedy[0].upper()}{remedy[1:]}."
+
+
+@contextmanager
+def reading(path: str | Path, kind: str, remedy: str = "Choose another file") -> Iterator[None]:
+    """Turn whatever fails in the block, which reads a file of a ``kind`` and takes it apart, into one sentence."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError(f"{path} is not a {kind}: {error}. {remedy}.") from error
+    except (AupimoError, MemoryError):
+        raise
+    except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
+        raise MissingError(f"There is no {kind} at {path}: choose another path.") from error
+    except OSError as error:
+        raise InputError(f"Cannot read {path}: {why(error) or error}") from error
+    except Exception as error:  # parsers raise all kinds of errors on damaged files
+        reason = "nested too deeply" if isinstance(error, RecursionError) else brief(error)
+        raise InputError(f"{path} is not a {kind}: it cannot be read ({reason}). {remedy}.") from error
 
 
 @contextmanager
@@ -31,19 +60,35 @@ def explain_write_errors(path: Path) -> Iterator[None]:
     except WriteError:
         raise
     except OSError as error:
-        if error.errno not in _WHY:
+        if (reason := why(error)) is None:
             raise
-        why, remedy = _WHY[error.errno]
-        raise WriteError(f"Cannot write {path}: {why}. {remedy[0].upper()}{remedy[1:]}.") from error
+        raise WriteError(f"Cannot write {path}: {reason}") from error
+
+
+def require_writable(path: Path) -> None:
+    """Refuse a file that could not be written, before anything is computed for it; nothing is made."""
+    with explain_write_errors(path):
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        folder = next(parent for parent in path.absolute().parents if parent.exists())
+        tempfile.TemporaryFile(dir=folder).close()
 
 
 @contextmanager
 def atomic_file(path: str | Path) -> Iterator[Path]:
     """Give a temporary path beside ``path``, with its suffix, that takes its place when the block succeeds."""
+    import psutil
+
     path = Path(path)
     with explain_write_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp{path.suffix}")
+        name = path.stem[:40]  # the temporary name must not be too long where the file's own is not
+        # Killed processes leave theirs behind.
+        for debris in path.parent.glob(f".{glob.escape(name)}.*.tmp{glob.escape(path.suffix)}"):
+            number = debris.name.removesuffix(f".tmp{path.suffix}").rpartition(".")[2]
+            if number.isdecimal() and len(number) < 9 and not psutil.pid_exists(int(number)):
+                debris.unlink(missing_ok=True)
+        temporary = path.with_name(f".{name}.{os.getpid()}.tmp{path.suffix}")
         try:
             yield temporary
             temporary.replace(path)
@@ -84,11 +129,7 @@ def locked(path: Path) -> Iterator[None]:
 
 
 def build_once(path: Path, build: Callable[[Path], None], accept: Callable[[Path], None] | None = None) -> Path:
-    """Make the folder ``path`` whole or not at all, and once, however many processes ask for it at the same time.
-
-    ``build`` fills the empty folder that it is given. A folder that is there already is left as it is; ``accept``
-    raises an error if it is not the wanted one.
-    """
+    """Let ``build`` fill a folder, whole and once, however many ask; one that is there only has to be accepted."""
     if (blocked := next((part for part in (path, *path.parents) if part.is_file()), None)) is not None:
         raise WriteError(
             f"Cannot write {path}: {blocked} is a file, not a folder. Move it away or choose another path."

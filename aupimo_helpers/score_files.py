@@ -1,11 +1,10 @@
 """AUPIMO from score maps and masks on disk, whatever framework wrote them, one image at a time.
 
-The normal images are read first; they give the thresholds. Then each anomalous image is read and scored, and
-forgotten. What is kept of the normal images is dropped again as soon as enough others have higher scores, so 10,000
-images need hardly more memory than 100.
+The normal images are read first; they give the thresholds, and what is kept of them is bounded (``metrics.memory``).
+Then each anomalous image is read and scored, and forgotten. So 10,000 images need hardly more memory than 100, and
+no PyTorch is imported.
 """
 
-import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,23 +15,13 @@ from tqdm import tqdm
 from aupimo_helpers.data.images import IMAGE_SUFFIXES, MAP_SUFFIXES, pair_masks, read_map, read_mask
 from aupimo_helpers.errors import InputError, MissingError, ProblemError
 from aupimo_helpers.metrics import checks, exact
-from aupimo_helpers.metrics import memory as accumulate
-from aupimo_helpers.metrics.checks import Stack, UncertifiedError
-from aupimo_helpers.metrics.memory import Memory
-
-_JOINED_AT_ONCE = 64
-_SCORES_AT_MOST = 2**18
+from aupimo_helpers.metrics.checks import Stack
+from aupimo_helpers.metrics.memory import Memory, default_budget
 
 
 @dataclass(frozen=True)
 class Pair:
-    """A score map and its mask.
-
-    Attributes:
-        name: The map's path relative to the folder of maps, with "/" between the parts.
-        map_path: The map's file.
-        mask_path: The mask's file; None for an image that counts as normal because it has none.
-    """
+    """A score map, its path below the folder of maps as its name, and its mask, if there is one."""
 
     name: str
     map_path: Path
@@ -41,14 +30,10 @@ class Pair:
 
 @dataclass(frozen=True)
 class FileScores:
-    """AUPIMO of images on disk.
+    """AUPIMO of images on disk: ``paths`` of the maps below their folder, ``aupimos`` (N,), NaN for normal images.
 
-    Attributes:
-        paths: Path of each map relative to the folder of maps, with "/" between the parts.
-        aupimos: Score of each image, shape (N,), float64; NaN for normal images.
-        fpr_bounds: Bounds of the shared FPR.
-        threshold_bounds: Thresholds where the shared FPR reaches the upper and the lower bound, ascending.
-        num_thresholds: Number of distinct normal scores whose shared FPR is within the bounds.
+    ``threshold_bounds`` are the thresholds where the shared FPR reaches the upper and the lower bound, ascending;
+    ``num_thresholds`` counts the distinct normal scores whose shared FPR is within the bounds.
     """
 
     paths: tuple[str, ...]
@@ -63,13 +48,11 @@ class FileScores:
 
 def _files(folder: Path, suffixes: Sequence[str], what: str) -> list[Path]:
     if not folder.is_dir():
-        msg = f"There is no folder {folder}: give the folder that holds the {what}."
-        raise MissingError(msg)
+        raise MissingError(f"There is no folder {folder}: give the folder that holds the {what}.")
     found = sorted(path for path in folder.rglob("*") if path.suffix.lower() in suffixes and path.is_file())
     found = [path for path in found if not any(part.startswith(".") for part in path.relative_to(folder).parts)]
     if not found:
-        msg = f"No {what} in {folder}: expected files that end in {', '.join(suffixes)}."
-        raise MissingError(msg)
+        raise MissingError(f"No {what} in {folder}: expected files that end in {', '.join(suffixes)}.")
     return found
 
 
@@ -82,32 +65,11 @@ def _named(folder: Path, paths: Iterable[Path], top: str) -> list[tuple[str, Pat
 def pair_files(
     maps_folder: str | Path, masks_folder: str | Path, *, missing_mask_is_normal: bool = False
 ) -> list[Pair]:
-    """Find the mask of each score map by relative path.
+    """Find the mask of each score map by relative path; the pairs come sorted by name.
 
     A map ``DIR/color/000.npy`` has the mask ``DIR/color/000.png`` or, as in MVTec AD, ``DIR/color/000_mask.png`` (any
     image format). A first folder ``test`` among the maps and ``ground_truth`` among the masks is passed over, so that
     the category folder of MVTec AD's layout will do.
-
-    Args:
-        maps_folder: Folder of the score maps; sub-folders are searched.
-        masks_folder: Folder of the masks.
-        missing_mask_is_normal: Whether an image without a mask is a normal image rather than an error.
-
-    Returns:
-        The pairs, sorted by name.
-
-    Raises:
-        MissingError: If a folder is not there or holds no such files, or a map has no mask.
-        InputError: If two maps or two masks have the same name, or a mask has no map.
-
-    Example:
-        >>> import tempfile
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     for name in ("maps/cut/000.npy", "masks/cut/000_mask.png"):
-        ...         Path(folder, name).parent.mkdir(parents=True)
-        ...         Path(folder, name).touch()
-        ...     [pair.name for pair in pair_files(Path(folder, "maps"), Path(folder, "masks"))]
-        ['cut/000.npy']
     """
     maps_folder, masks_folder = Path(maps_folder), Path(masks_folder)
     maps = _named(maps_folder, _files(maps_folder, MAP_SUFFIXES, "score maps"), "test")
@@ -139,45 +101,30 @@ def pair_files(
 # ------------------------------------------------------------------------------------------- what is in them
 
 
-def _read_pair(pair: Pair, mask: np.ndarray | None) -> Stack:
+def _read_pair(pair: Pair, mask: np.ndarray | None, kinds: dict[str, Path]) -> Stack:
+    """Read a score map and put its mask beside it; ``kinds`` gathers an example of each kind of numbers."""
     scores = read_map(pair.map_path)
     if mask is None:
         mask = np.zeros(scores.shape, dtype=bool)
     if mask.shape != scores.shape:
         sizes = [f"{height} x {width}" for height, width in (scores.shape, mask.shape)]
-        msg = (
+        raise InputError(
             f"The score map {pair.map_path} has {sizes[0]} pixels, but its mask {pair.mask_path} has {sizes[1]}: "
             "bring both to the same size (masks without interpolation)."
         )
-        raise InputError(msg)
-    maps, masks = checks.as_tensor(scores, "a score map")[None], checks.as_tensor(mask, "a mask")[None]
-    return checks.make_stack(maps, masks, name=lambda _: str(pair.map_path))
+    stack = checks.make_stack(scores[None], mask[None], name=str(pair.map_path))
+    whole = bool((scores[0] == np.floor(scores[0])).all() and (scores == np.floor(scores)).all())
+    if not whole or scores.max() > 255:  # few small whole numbers can be either: a map that is 0 everywhere
+        kinds.setdefault("whole numbers" if whole else "fractions", pair.map_path)
+    if len(kinds) > 1:
+        raise InputError(
+            f"The score map {kinds['whole numbers']} holds whole numbers, as 16-bit images do, and "
+            f"{kinds['fractions']} holds fractions, so their scores cannot be compared: write all maps in one format."
+        )
+    return stack
 
 
 # ------------------------------------------------------------------------------------------- scores
-
-
-class _NormalImages:
-    """What is kept of normal images while they pass, bounded."""
-
-    def __init__(self, upper: float, keep: float) -> None:
-        self.upper, self.keep = upper, keep
-        self.kept: Memory | None = None
-        self.waiting: list[Memory] = []
-        self.limit = _SCORES_AT_MOST
-
-    def add(self, stack: Stack) -> None:
-        self.waiting.append(accumulate.remember(stack, self.keep))
-        if len(self.waiting) >= _JOINED_AT_ONCE:
-            self.join()
-
-    def join(self) -> Memory:
-        self.kept = accumulate.join([*([self.kept] if self.kept else []), *self.waiting])
-        self.waiting = []
-        if len(self.kept.scores) > self.limit:
-            self.kept = accumulate.prune(self.kept, min(1.0, self.keep / 4))
-            self.limit = max(_SCORES_AT_MOST, 2 * len(self.kept.scores))
-        return self.kept
 
 
 def score_files(
@@ -187,45 +134,29 @@ def score_files(
     *,
     missing_mask_is_normal: bool = False,
 ) -> FileScores:
-    """Compute the exact AUPIMO of images whose score maps and masks are files.
-
-    Args:
-        maps_folder: Folder of the score maps (see ``read_map``).
-        masks_folder: Folder of the masks (see ``read_mask``); ``pair_files`` says how they are matched.
-        fpr_bounds: Bounds L and U of the shared FPR, ``0 < L < U <= 1``.
-        missing_mask_is_normal: Whether an image without a mask is a normal image rather than an error.
-
-    Returns:
-        The scores. Images may differ in size.
-
-    Raises:
-        MissingError: If a folder, a file or a mask is missing.
-        InputError: If a file's content or the set of files is not what AUPIMO needs; the message names the file.
-    """
+    """Compute the exact AUPIMO of images whose score maps and masks are files; images may differ in size."""
     lower, upper = checks.check_bounds(fpr_bounds)
     pairs = pair_files(maps_folder, masks_folder, missing_mask_is_normal=missing_mask_is_normal)
-    aupimos = np.full(len(pairs), np.nan)
-    normal, anomalous = _NormalImages(upper, min(1.0, 20 * upper)), []
-    normal_pairs = []
+    aupimos, anomalous = np.full(len(pairs), np.nan), []
+    kinds: dict[str, Path] = {}
+    memory = Memory(upper, default_budget(upper))
     with tqdm(total=len(pairs), desc="Score maps", unit="map", disable=None) as progress:
         for index, pair in enumerate(pairs):
             mask = read_mask(pair.mask_path) if pair.mask_path else None
             if mask is not None and mask.any():
                 anomalous.append(index)
                 continue
-            normal.add(_read_pair(pair, mask))
-            normal_pairs.append((pair, None if mask is None else mask.shape))
+            memory.add(_read_pair(pair, mask, kinds))
             progress.update()
-        checks.check_both_classes(len(normal_pairs), len(anomalous))
-        memory = normal.join()
-        checks.check_enough_normal_pixels(int(memory.table[:, 1].sum()), lower)
-        curve = _certified(memory, normal_pairs, normal, progress)
+        checks.check_both_classes(len(pairs) - len(anomalous), len(anomalous))
+        normals = memory.normals()
+        checks.check_enough_normal_pixels(normals.num_pixels, lower)
+        curve = memory.certified(normals, upper)
         exact.check_operating_points(curve, upper)
-        curve = curve.down_to(upper)
         table = exact.lengths(curve, lower, upper)
         for index in anomalous:
             pair = pairs[index]
-            stack = _read_pair(pair, read_mask(pair.mask_path) if pair.mask_path else None)
+            stack = _read_pair(pair, read_mask(pair.mask_path) if pair.mask_path else None, kinds)
             ((_, counts, scores),) = exact.mask_scores([stack])
             aupimos[index] = exact.mean_lengths(counts, scores, table)[0]
             progress.update()
@@ -236,23 +167,3 @@ def score_files(
         threshold_bounds=exact.threshold_bounds(curve, lower, upper),
         num_thresholds=int(((curve.fpr >= lower) & (curve.fpr <= upper)).sum()),
     )
-
-
-def _certified(
-    memory: Memory, pairs: list[tuple[Pair, tuple[int, ...] | None]], normal: _NormalImages, progress: tqdm
-) -> exact.SharedFPR:
-    """Compute the shared FPR; if too little was kept of the normal images, read them again and keep more."""
-    for attempt in itertools.count(1):
-        try:
-            return accumulate.certified_curve(memory, normal.upper)
-        except UncertifiedError:
-            if normal.keep >= 1:
-                raise
-        normal = _NormalImages(normal.upper, min(1.0, normal.keep * 10))
-        progress.total += len(pairs)
-        progress.set_postfix_str(f"reading the normal maps again, keeping more ({attempt})")
-        for pair, shape in pairs:
-            normal.add(_read_pair(pair, None if shape is None else np.zeros(shape, dtype=bool)))
-            progress.update()
-        memory = normal.join()
-    raise AssertionError

@@ -19,8 +19,8 @@ from numpy.typing import ArrayLike
 
 from aupimo_helpers import data
 from aupimo_helpers.data.paths import defect_types
-from aupimo_helpers.errors import InputError, MissingError
-from aupimo_helpers.files import atomic_file
+from aupimo_helpers.errors import InputError
+from aupimo_helpers.files import atomic_file, reading
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -46,6 +46,9 @@ def _problem(
     path, times = next(iter(Counter(image_paths).most_common(1)), ("", 0))
     if times > 1:
         return f"the image path {path} occurs more than once"
+    for path in image_paths:
+        if not path.isascii() and path != path.encode(errors="replace").decode():
+            return f"the image path {path} is not valid UTF-8 (rename the file)"
     for i in np.flatnonzero((aupimos < 0) | (aupimos > 1)).tolist():
         return f"the score of {image_paths[i]} is {aupimos[i]}, outside [0, 1]"
     if not 0 < fpr_bounds[0] < fpr_bounds[1] <= 1:
@@ -170,15 +173,8 @@ def load_scores(path: str | Path) -> pd.DataFrame:
         >>> load_scores("scores.json").attrs["fpr_bounds"]  # doctest: +SKIP
         (1e-05, 0.0001)
     """
-    path = Path(path)
-    try:
-        return _parse(json.loads(path.read_text(encoding="utf-8")))
-    except (FileNotFoundError, IsADirectoryError) as error:
-        raise MissingError(f"There is no file of scores at {path}.") from error
-    except InputError as error:
-        raise InputError(f"{path} is not a file of scores: {error}.") from error
-    except ValueError as error:
-        raise InputError(f"{path} is not a file of scores: it cannot be read as JSON ({error}).") from error
+    with reading(path, "file of scores", "Write it with `aupimo score` or `save_scores`"):
+        return _parse(json.loads(Path(path).read_text(encoding="utf-8")))
 
 
 def _parse(content: Any) -> pd.DataFrame:  # noqa: ANN401
@@ -193,6 +189,8 @@ def _parse(content: Any) -> pd.DataFrame:  # noqa: ANN401
             raise InputError(f"the key {key!r} is missing")
         if key in numbers and not _is_number(content[key]):
             raise InputError(f"{key!r} is {content[key]!r}, not a number")
+    if not (content["num_threshs"] is None or _is_number(content["num_threshs"])):
+        raise InputError("'num_threshs' is not a number")
     lower, upper, lowest, highest = (float(content[key]) for key in numbers)
     paths, scores = content["paths"], content["aupimos"]
     if not isinstance(paths, list) or not all(isinstance(p, str) for p in paths):
@@ -206,6 +204,15 @@ def _parse(content: Any) -> pd.DataFrame:  # noqa: ANN401
     table = _table(values, paths)
     table.attrs.update(bounds, num_thresholds=content["num_threshs"])
     return table
+
+
+def write_csv(table: pd.DataFrame, path: Path) -> None:
+    """Write a table as CSV; text that a spreadsheet would take for a formula gets an apostrophe in front."""
+    safe = {
+        name: column.where(~column.str.startswith(("=", "+", "-", "@", "\t", "\r")), "'" + column)
+        for name, column in table.select_dtypes(exclude="number").items()
+    }
+    table.assign(**safe).to_csv(path, index=False)
 
 
 def _is_number(value: Any) -> bool:  # noqa: ANN401

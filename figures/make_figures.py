@@ -92,7 +92,7 @@ def draw_curves(figure: mpl.figure.SubFigure, predictions: Predictions, examples
     ax.text(0.085, 0.13, "a model\nwithout skill", color="#555555", ha="right", fontsize=9)
     ax.set_xlabel("False-positive rate in the normal images (log scale)")
     ax.set_ylabel("Recall of the defect in one image")
-    ax.text(BOUNDS[1] * 1.15, 0.02, "$10^{-5}$ to $10^{-4}$", color="#1B6F9E", fontsize=10)
+    ax.text(BOUNDS[1] * 1.15, 0.02, "10⁻⁵ to 10⁻⁴", color="#1B6F9E", fontsize=10)
 
 
 def aupimo_at_a_glance(predictions: Predictions) -> plt.Figure:

@@ -176,7 +176,7 @@ class TestFailures:
 
     def test_an_unwritable_cache_is_one_sentence(self, made, tmp_path):
         (tmp_path / "file").write_text("in the way")
-        with pytest.raises(WriteError, match=r"^Cannot write .*file.?cache: a part of the path is a file"):
+        with pytest.raises(WriteError, match=r"^Cannot write .*file.?cache: a file is where a folder must be"):
             benchmark.fetch(source=made, cache=tmp_path / "file" / "cache")
 
     @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write everywhere")

@@ -171,7 +171,7 @@ def test_processes_that_ask_at_once_build_once(tmp_path):
 
 def test_a_cache_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "results").write_text("a file, not a folder")
-    with pytest.raises(WriteError, match=r"Cannot write .*results.*not a folder"):
+    with pytest.raises(WriteError, match=r"Cannot write .*results.*a file is where a folder must be"):
         cache.load_or_build(tmp_path / "results" / "cache" / "entry", KEY, build)
 
 

@@ -1,12 +1,21 @@
 import errno
 import multiprocessing
 import os
+import subprocess
+import sys
 import time
 
 import pytest
 
-from aupimo_helpers.errors import WriteError
-from aupimo_helpers.files import atomic_file, atomic_folder, build_once, explain_write_errors
+from aupimo_helpers.errors import InputError, MissingError, WriteError
+from aupimo_helpers.files import (
+    atomic_file,
+    atomic_folder,
+    build_once,
+    explain_write_errors,
+    reading,
+    require_writable,
+)
 
 
 def test_a_failed_write_keeps_the_old_file(tmp_path):
@@ -122,3 +131,52 @@ def test_a_file_where_the_folder_must_be_is_named(tmp_path, name):
     blocked.write_text("")
     with pytest.raises(WriteError, match=rf"{blocked} is a file, not a folder"):
         build_once(tmp_path / name, fill)
+
+
+def test_the_temporary_file_of_a_killed_process_goes_and_that_of_a_living_one_stays(tmp_path):
+    killed = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, text=True)
+    names = [f".a[1].{number}.tmp.json" for number in (killed.stdout.strip(), os.getppid())]
+    for name in (*names, ".a[1].b.tmp.json"):
+        (tmp_path / name).touch()
+    with atomic_file(tmp_path / "a[1].json") as temporary:
+        temporary.write_text("whole")
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([names[1], ".a[1].b.tmp.json", "a[1].json"])
+
+
+def test_a_name_as_long_as_names_may_be(tmp_path):
+    path = tmp_path / ("n" * 250 + ".json")
+    with atomic_file(path) as temporary:
+        temporary.write_text("whole")
+    assert path.read_text() == "whole"
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [("there", "a folder is where"), ("file/a", "a file is where"), ("n" * 300, "name is too long"), ("no/a", None)],
+)
+def test_what_cannot_be_written_is_known_before(tmp_path, name, words):
+    (tmp_path / "there").mkdir()
+    (tmp_path / "file").touch()
+    if words is None:
+        require_writable(tmp_path / name)
+    else:
+        with pytest.raises(WriteError, match=words):
+            require_writable(tmp_path / name)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "there"]
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "words"),
+    [
+        (FileNotFoundError(), MissingError, r"There is no list at a\.txt: choose another path\."),
+        (PermissionError(errno.EACCES, "no"), InputError, r"Cannot read a\.txt: permission was denied\. Change"),
+        (KeyError("x"), InputError, r"a\.txt is not a list: it cannot be read \('x'\)\. Write it again\."),
+        (RecursionError("deep"), InputError, r"a\.txt is not a list: .*nested too deeply"),
+        (InputError("it has no end"), InputError, r"a\.txt is not a list: it has no end\. Write it again\."),
+        (WriteError("as it is"), WriteError, "^as it is$"),
+        (MemoryError(), MemoryError, "^$"),
+    ],
+)
+def test_reading_says_which_file_is_what(error, kind, words):
+    with pytest.raises(kind, match=words), reading("a.txt", "list", "Write it again"):
+        raise error

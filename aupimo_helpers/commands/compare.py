@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from aupimo_helpers.commands.options import seed
 from aupimo_helpers.errors import InputError
 
 if TYPE_CHECKING:
@@ -20,22 +21,14 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser = subparsers.add_parser(
         "compare",
         help="compare models from their saved scores: a table and a figure",
-        description=(
-            "Compare two models or more from their saved per-image scores on the same test set (as `aupimo score` "
-            "and notebook 04 write them): a table in the terminal and a figure."
-        ),
+        description="Compare two models or more from their saved per-image scores on the same test set (as `aupimo "
+        "score` and notebook 04 write them): a table in the terminal and a figure.",
     )
     parser.add_argument("scores", nargs="+", type=Path, metavar="SCORES.json", help="one file of scores per model")
-    parser.add_argument(
-        "-o",
-        "--output",
-        type=Path,
-        default=Path("comparison.png"),
-        metavar="PNG",
-        help="the figure (default: %(default)s)",
-    )
+    output, text = Path("comparison.png"), "the figure (default: %(default)s)"
+    parser.add_argument("-o", "--output", type=Path, default=output, metavar="PNG", help=text)
     parser.add_argument("--names", nargs="+", metavar="NAME", help="names of the models, in the files' order")
-    parser.add_argument("--seed", type=int, default=0, help="seed of the bootstrap (default: %(default)s)")
+    parser.add_argument("--seed", type=seed, default=0, help="seed of the bootstrap (default: %(default)s)")
     parser.set_defaults(handler=_compare)
 
 
@@ -69,7 +62,7 @@ def _compare(options: argparse.Namespace) -> int:
     mpl.use("agg")  # no window, so no display is needed
     import matplotlib.pyplot as plt
 
-    from aupimo_helpers.files import atomic_file
+    from aupimo_helpers.files import atomic_file, require_writable
     from aupimo_helpers.plots import use_style
     from aupimo_helpers.plots.models import comparison_figure
     from aupimo_helpers.scores import load_scores
@@ -78,12 +71,13 @@ def _compare(options: argparse.Namespace) -> int:
     formats = plt.figure().canvas.get_supported_filetypes()
     if options.output.suffix.lstrip(".").lower() not in formats:
         raise InputError(f"Cannot draw {options.output}: its name must end in one of .{', .'.join(sorted(formats))}.")
+    require_writable(options.output)
     tables = {name: load_scores(path) for name, path in zip(names, paths, strict=True)}
     scores = pair_scores(tables)
     pairs = compare_pairs(scores, seed=options.seed)
     many = compare_many(scores) if len(names) > 2 else None
 
-    console = Console()
+    console = Console(markup=False, emoji=False)
     _print_models(console, scores, many)
     _print_pairs(console, pairs)
     use_style()

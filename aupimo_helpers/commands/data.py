@@ -1,6 +1,9 @@
 """``aupimo data``: make, fetch, check and import data sets."""
 
 import argparse
+from pathlib import Path
+
+from aupimo_helpers.commands.options import add_fpr_bounds, seed
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
@@ -23,16 +26,18 @@ def _add_data_root(parser: argparse.ArgumentParser) -> None:
 def _add_make(subparsers: argparse._SubParsersAction) -> None:
     parser = subparsers.add_parser(
         "make",
-        help="make an embedded data set or fetch one of MVTec AD",
-        description="Make an embedded data set or fetch one of MVTec AD. One that is there is left as it is.",
+        help="make an embedded data set, or fetch one of MVTec AD or VisA",
+        description="Make an embedded data set, or fetch one of MVTec AD or VisA. One that is there stays as it is.",
     )
     parser.add_argument(
-        "dataset", metavar="SOURCE/CATEGORY", help="such as synthetic/leather, photos/brick, mvtec/leather"
+        "dataset",
+        metavar="SOURCE/CATEGORY",
+        help="such as synthetic/leather, photos/brick, mvtec/leather, visa/candle",
     )
     _add_data_root(parser)
-    parser.add_argument("--seed", type=int, metavar="N", help="seed of an embedded data set (default: 0)")
+    parser.add_argument("--seed", type=seed, metavar="N", help="seed of an embedded data set (default: 0)")
     parser.add_argument(
-        "--from-folder", metavar="PATH", help="mvtec/... only: copy from an unpacked MVTec AD, download nothing"
+        "--from-folder", metavar="PATH", help="mvtec/... and visa/... only: take it from the unpacked archive"
     )
     parser.set_defaults(handler=_make)
 
@@ -44,22 +49,10 @@ def _add_check(subparsers: argparse._SubParsersAction) -> None:
         description="Name what is wrong with a folder in MVTec AD's layout. Exits with 1 if anything is.",
     )
     parser.add_argument("path", metavar="PATH", help="the category's folder, the one that holds train and test")
-    parser.add_argument(
-        "--fpr-bounds",
-        nargs=2,
-        type=float,
-        default=(1e-5, 1e-4),
-        metavar=("LOWER", "UPPER"),
-        help="bounds of AUPIMO's integral (default: 1e-5 1e-4)",
-    )
-    parser.add_argument(
-        "--image-size",
-        nargs=2,
-        type=int,
-        default=(256, 256),
-        metavar=("HEIGHT", "WIDTH"),
-        help="size in pixels at which images are evaluated (default: 256 256)",
-    )
+    add_fpr_bounds(parser)
+    text = "size in pixels at which images are evaluated (default: 256 256)"
+    size = ("HEIGHT", "WIDTH")
+    parser.add_argument("--image-size", nargs=2, type=int, default=(256, 256), metavar=size, help=text)
     parser.set_defaults(handler=_check)
 
 
@@ -71,7 +64,10 @@ def _add_import(subparsers: argparse._SubParsersAction) -> None:
         "reads. The source is only read. Importing an unchanged source again does nothing.",
         epilog="layouts: mvtec (train/good, test/good, test/<defect>, ground_truth/<defect>); folders (normal, "
         "abnormal or abnormal/<defect>, masks, and, if you like, normal_test); csv (a file with the columns image, "
-        "label or defect, and, if you like, split and mask); labelme (images with JSON polygons beside them).",
+        "label or defect, and, if you like, split and mask); labelme (images with JSON polygons beside them); coco "
+        "(a JSON file of polygons or run lengths); yolo (images, labels with polygons, data.yaml); voc "
+        "(JPEGImages, SegmentationClass); visa (Images/Normal, Images/Anomaly, Masks/Anomaly); beside (a folder for "
+        "each kind of defect, with a.jpg and its mask a.png or a_mask.png).",
     )
     parser.add_argument("source", metavar="SOURCE", help="folder with your pictures, or a CSV file that lists them")
     parser.add_argument("--name", metavar="NAME", help="name of the new data set (default: from the source's name)")
@@ -79,7 +75,7 @@ def _add_import(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "--layout",
         default="auto",
-        choices=("auto", "mvtec", "folders", "csv", "labelme"),
+        choices=("auto", "mvtec", "folders", "csv", "labelme", "coco", "yolo", "voc", "visa", "beside"),
         help="how the source is arranged (default: auto, tell from the names)",
     )
     parser.add_argument(
@@ -89,7 +85,7 @@ def _add_import(subparsers: argparse._SubParsersAction) -> None:
         metavar="SHARE",
         help="share of the normal pictures that goes into the test where the source does not say (default: 0.3)",
     )
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="seed of that draw (default: 0)")
+    parser.add_argument("--seed", type=seed, default=0, metavar="N", help="seed of that draw (default: 0)")
     parser.add_argument(
         "--mask-threshold",
         type=float,
@@ -109,7 +105,12 @@ def _add_import(subparsers: argparse._SubParsersAction) -> None:
         "--unlabelled",
         default="error",
         choices=("error", "normal"),
-        help="layout labelme: an image without JSON is an error, or normal (default: error)",
+        help="drawn layouts: an image without annotation is an error, or normal (default: error)",
+    )
+    parser.add_argument(
+        "--skip-problems",
+        action="store_true",
+        help="leave out, and list, files that cannot be used and images that aupimo data check would name",
     )
     parser.set_defaults(handler=_import)
 
@@ -123,13 +124,12 @@ def _make(options: argparse.Namespace) -> int:
 
 
 def _check(options: argparse.Namespace) -> int:
-    from aupimo_helpers.data import check
+    from aupimo_helpers.data.problems import all_in_a_table, check
+    from aupimo_helpers.errors import listed
 
     problems = check(options.path, fpr_bounds=tuple(options.fpr_bounds), image_size=tuple(options.image_size))
-    for problem in problems:
-        print(problem)
     if problems:
-        print(f"{options.path}: {len(problems)} problem{'s' if len(problems) > 1 else ''}")
+        print(listed(problems) + all_in_a_table(problems, Path(options.path)))
         return 1
     print(f"{options.path}: nothing wrong")
     return 0
@@ -139,20 +139,27 @@ def _import(options: argparse.Namespace) -> int:
     from collections import Counter
 
     from aupimo_helpers.data import import_folder
-    from aupimo_helpers.data.writing import read_record
+    from aupimo_helpers.data.problems import all_in_a_table
+    from aupimo_helpers.data.writing import RECORD, read_record
+    from aupimo_helpers.errors import InputError, ProblemError
 
-    folder = import_folder(
-        options.source,
-        options.name,
-        options.data_root,
-        layout=options.layout,
-        test_share=options.test_share,
-        seed=options.seed,
-        mask_threshold=options.mask_threshold,
-        line_width=options.line_width,
-        without_mask=options.without_mask,
-        unlabelled=options.unlabelled,
-    )
+    try:
+        folder = import_folder(
+            options.source,
+            options.name,
+            options.data_root,
+            layout=options.layout,
+            test_share=options.test_share,
+            seed=options.seed,
+            mask_threshold=options.mask_threshold,
+            line_width=options.line_width,
+            without_mask=options.without_mask,
+            unlabelled=options.unlabelled,
+            skip_problems=options.skip_problems,
+        )
+    except ProblemError as error:
+        table = Path(options.name or Path(options.source).resolve().name)
+        raise InputError(str(error) + all_in_a_table(error.problems, table)) from error
     record = read_record(folder)
     counts = Counter(entry["path"].rpartition("/")[0] for entry in record["images"])
     print(f"own/{folder.name} lies in {folder} (layout: {record['layout']})")
@@ -160,6 +167,10 @@ def _import(options: argparse.Namespace) -> int:
         print(f"  {group}: {count} image{'s' if count > 1 else ''}")
     if record["left_out"]:
         print(f"  left out, because they have no mask: {', '.join(record['left_out'])}")
+    if skipped := record.get("skipped"):
+        print(f"  skipped {len(skipped)} files, listed in {folder / RECORD}:")
+        for entry in skipped[:20]:
+            print(f"    {entry['file']} {entry['what']}")
     if record["bits"]:
         print(f"  16-bit pictures were taken as {record['bits']} bits deep and reduced to 8")
     print(f"next: aupimo data check {folder}")

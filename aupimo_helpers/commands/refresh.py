@@ -4,6 +4,8 @@ import argparse
 import sys
 from pathlib import Path
 
+from aupimo_helpers.errors import AupimoError
+
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
     """Add ``aupimo refresh`` to the parser."""
@@ -34,7 +36,6 @@ def _refresh(options: argparse.Namespace) -> int:
 def _refresh_one(path: Path) -> bool:
     """Refresh one notebook and say what became of it; the others do not depend on it."""
     from aupimo_helpers.course.refresh import refresh
-    from aupimo_helpers.errors import AupimoError
 
     try:
         changed = refresh(path)

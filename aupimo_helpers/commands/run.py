@@ -1,12 +1,16 @@
 """``aupimo run``: execute the whole course."""
 
 import argparse
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from aupimo_helpers.model import PadimSettings
+
+from aupimo_helpers.commands.options import seed
+from aupimo_helpers.errors import InputError
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
@@ -33,7 +37,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument("--layers", nargs="+", metavar="LAYER", help="of the backbone, such as layer1")
     parser.add_argument("--n-features", type=int, metavar="N", help="how many of the layers' channels are kept")
     parser.add_argument("--pre-trained", action=argparse.BooleanOptionalAction, help="ImageNet weights, the default")
-    parser.add_argument("--seed", type=int, help="of the choice of channels and of random weights; 0 by default")
+    parser.add_argument("--seed", type=seed, help="of the choice of channels and of random weights; 0 by default")
     parser.add_argument("--notebooks", metavar="FOLDER", help="where the notebooks are")
     parser.set_defaults(handler=_run)
 
@@ -45,17 +49,23 @@ def _run(options: argparse.Namespace) -> int:
     from aupimo_helpers.course.notebook import course, notebooks_folder
     from aupimo_helpers.course.report import Report, write_report
     from aupimo_helpers.course.run import run_course, summary
+    from aupimo_helpers.data.paths import require_readable_by_anomalib
     from aupimo_helpers.model import PadimSettings
 
     folder = notebooks_folder(options.notebooks)
     notebooks = course(folder, options.only)
     results = Path(options.results).absolute() if options.results else folder.parent / "results"
     dataset, data_root = _choose_data(options, folder.parent / "datasets")
+    # The notebooks find the default folder beside themselves: then it does not matter where the course lies.
+    default = data_root == folder.parent / "datasets"
+    require_readable_by_anomalib(Path("../datasets" if default else data_root, dataset))
     data.make(dataset, data_root)
+    if options.dataset not in (None, *data.available()) or (options.data_root and not options.dataset):
+        _require_sound(data_root / dataset)
 
     # What is as in the notebooks is not injected, so that the copies read like the sources.
     parameters: dict[str, Any] = {"DATASET": dataset} if dataset != "synthetic/leather" else {}
-    if data_root != folder.parent / "datasets":
+    if not default:
         parameters["DATA_ROOT"] = data_root.as_posix()
     if results != folder.parent / "results":
         parameters["RESULTS_DIR"] = results.as_posix()
@@ -66,16 +76,16 @@ def _run(options: argparse.Namespace) -> int:
         chosen |= {"layers": list(settings.layers), "n_features": settings.n_features}
     parameters |= {name.upper(): value for name, value in chosen.items()}
 
-    console = Console()
+    console = Console(markup=False, emoji=False)
     report = Report(dataset)
     run = run_course(notebooks, results, parameters, report=report, console=console)
-    write_report(run.index, replace(report, rows=run.rows, **_results(dataset, data_root, results, settings)))
+    write_report(run.index, replace(report, rows=run.every, **_results(dataset, data_root, results, settings)))
     console.print()
     console.print(summary(run))
     for row in run.rows:
         if row.message:
-            console.print(f"{row.name}: {row.message}", markup=False, highlight=False, soft_wrap=True)
-    console.print(f"\nRead it: {run.index}", markup=False, highlight=False, soft_wrap=True)
+            console.print(f"{row.name}: {row.message}", highlight=False, soft_wrap=True)
+    console.print(f"\nRead it: {run.index}", highlight=False, soft_wrap=True)
     return 0 if run.passed else 1
 
 
@@ -97,29 +107,24 @@ def _results(dataset: str, data_root: Path, results: Path, settings: "PadimSetti
 def _choose_data(options: argparse.Namespace, default_root: Path) -> tuple[str, Path]:
     """Find which data set is meant: its name, and the folder of the data sets."""
     if options.dataset is not None and options.category is not None:
-        from aupimo_helpers.errors import InputError
-
         raise InputError(
             "--category names a part of your own folder, and --dataset a whole data set: give one of them."
         )
     if options.dataset is not None or options.data_root is None:
         root = Path(options.data_root).absolute() if options.data_root else default_root
         return options.dataset or "synthetic/leather", root
-    return _own_data(Path(options.data_root).absolute(), options.category, default_root)
+    from aupimo_helpers.data import locate
+
+    return locate(Path(options.data_root).absolute(), options.category, default_root)
 
 
-def _own_data(path: Path, category: str | None, default_root: Path) -> tuple[str, Path]:
-    """Import a folder unless it can be read as it is, and stop at what would spoil the results."""
-    import sys
+def _require_sound(folder: Path) -> None:
+    """Stop at what would spoil the results of a data set that is not the course's own."""
+    from aupimo_helpers.data import check
 
-    from aupimo_helpers.data import check, locate
-    from aupimo_helpers.errors import InputError
-
-    dataset, data_root = locate(path, category, default_root)
-    problems = check(data_root / dataset)
+    problems = check(folder)
     if problems:
         for problem in problems:
             print(problem, file=sys.stderr)
         number = "a problem" if len(problems) == 1 else f"{len(problems)} problems"
-        raise InputError(f"{data_root / dataset} has {number}, named above: mend that, and run again.")
-    return dataset, data_root
+        raise InputError(f"{folder} has {number}, named above: mend that, and run again.")

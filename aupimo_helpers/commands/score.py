@@ -4,8 +4,9 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from aupimo_helpers.commands.options import add_fpr_bounds
 from aupimo_helpers.errors import InputError
-from aupimo_helpers.files import atomic_file
+from aupimo_helpers.files import atomic_file, require_writable
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -19,44 +20,25 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         description="Compute the exact AUPIMO of each image from anomaly score maps and masks on disk, from any "
         "framework. A map color/000.npy has the mask color/000.png or, as in MVTec AD, color/000_mask.png.",
     )
-    parser.add_argument(
-        "--maps",
-        required=True,
-        metavar="DIR",
-        help="score maps, higher is more anomalous: .npy, .npz, .tif(f) (float or 16 bit) or .png (16 bit)",
-    )
+    text = "score maps, higher is more anomalous: .npy, .npz, .tif(f) (float or 16 bit) or .png (16 bit)"
+    parser.add_argument("--maps", required=True, metavar="DIR", help=text)
     parser.add_argument("--masks", required=True, metavar="DIR", help="masks: images, black is normal")
-    parser.add_argument(
-        "-o",
-        "--output",
-        required=True,
-        metavar="FILE.json",
-        help="where to write the scores; FILE.csv goes beside it",
-    )
-    parser.add_argument(
-        "--missing-mask",
-        choices=("error", "normal"),
-        default="error",
-        help="what a map without a mask is: an error (default), or a normal image",
-    )
-    parser.add_argument(
-        "--fpr-bounds",
-        nargs=2,
-        type=float,
-        default=(1e-5, 1e-4),
-        metavar=("LOWER", "UPPER"),
-        help="bounds of the shared FPR (default: 1e-5 1e-4)",
-    )
+    text = "where to write the scores; FILE.csv goes beside it"
+    parser.add_argument("-o", "--output", required=True, metavar="FILE.json", help=text)
+    text = "what a map without a mask is: an error (default), or a normal image"
+    parser.add_argument("--missing-mask", choices=("error", "normal"), default="error", help=text)
+    add_fpr_bounds(parser)
     parser.set_defaults(handler=_score)
 
 
 def _score(options: argparse.Namespace) -> int:
     output = Path(options.output)
     if output.suffix.lower() != ".json":
-        msg = f"Expected the output file to end in .json, but got {output}."
-        raise InputError(msg)
+        raise InputError(f"Expected the output file to end in .json, but got {output}.")
+    for path in (output, output.with_suffix(".csv")):
+        require_writable(path)
     from aupimo_helpers.score_files import score_files
-    from aupimo_helpers.scores import save_scores, score_table
+    from aupimo_helpers.scores import save_scores, score_table, write_csv
 
     scores = score_files(
         options.maps,
@@ -64,17 +46,17 @@ def _score(options: argparse.Namespace) -> int:
         tuple(options.fpr_bounds),
         missing_mask_is_normal=options.missing_mask == "normal",
     )
-    save_scores(
-        output,
-        scores.aupimos,
-        scores.paths,
-        fpr_bounds=scores.fpr_bounds,
-        threshold_bounds=scores.threshold_bounds,
-        num_thresholds=scores.num_thresholds,
-    )
     table = score_table(scores.aupimos, scores.paths)
-    with atomic_file(output.with_suffix(".csv")) as temporary:
-        table.to_csv(temporary, index=False)
+    with atomic_file(output.with_suffix(".csv")) as temporary:  # both files, or none
+        write_csv(table, temporary)
+        save_scores(
+            output,
+            scores.aupimos,
+            scores.paths,
+            fpr_bounds=scores.fpr_bounds,
+            threshold_bounds=scores.threshold_bounds,
+            num_thresholds=scores.num_thresholds,
+        )
     _print(table, output)
     return 0
 
@@ -83,7 +65,7 @@ def _print(table: "pd.DataFrame", output: Path) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    console = Console(highlight=False)
+    console = Console(markup=False, emoji=False, highlight=False)
     anomalous = table.dropna(subset="aupimo").sort_values("aupimo", kind="stable")
     console.print(f"{len(table) - len(anomalous)} normal and {len(anomalous)} anomalous images")
     summary = Table("AUPIMO", "", title="Anomalous images", title_justify="left")

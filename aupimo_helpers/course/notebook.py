@@ -13,6 +13,7 @@ import psutil
 from nbformat import NotebookNode
 
 from aupimo_helpers.errors import InputError, MissingError
+from aupimo_helpers.files import reading
 
 NAME = re.compile(r"\d\d_\w+\.ipynb")
 KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
@@ -60,7 +61,7 @@ def notebooks_folder(folder: str | Path | None = None) -> Path:
         if candidate.is_dir() and any(NAME.fullmatch(path.name) for path in candidate.iterdir()):
             return candidate.resolve()
     if folder is not None:
-        raise MissingError(f"There are no course notebooks (01_....ipynb) in {folder}.")
+        raise MissingError(f"There are no course notebooks (01_....ipynb) in {folder}: give the folder with them.")
     raise MissingError(
         "The course notebooks were not found beside the package nor in the current folder: run this from the "
         "repository, or name their folder with --notebooks."
@@ -85,12 +86,9 @@ def course(folder: Path, only: Sequence[str] = ()) -> list[Path]:
 
 def read(path: str | Path) -> NotebookNode:
     """Read a notebook, upgraded to the newest format."""
-    try:
+    with reading(path, "notebook", "Remove it, or restore it from the repository"):
         notebook = nbformat.read(path, as_version=4)
-    except FileNotFoundError as error:
-        raise MissingError(f"There is no notebook {path}.") from error
-    except (nbformat.reader.NotJSONError, nbformat.ValidationError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} is not a notebook: {str(error).splitlines()[0]}") from error
+        nbformat.validate(notebook)
     notebook.metadata.setdefault("kernelspec", NotebookNode(KERNEL))  # papermill does not go without
     return notebook
 
@@ -130,16 +128,9 @@ def read_with_parameters(path: Path, parameters: Mapping[str, Any]) -> NotebookN
 
 
 def execute(
-    notebook: NotebookNode,
-    folder: Path,
-    *,
-    timeout: int = 600,
-    on_cell: Callable[[int, int], None] | None = None,
+    notebook: NotebookNode, folder: Path, *, timeout: int = 600, on_cell: Callable[[int, int], None] | None = None
 ) -> Execution:
-    """Execute a notebook as read, in a new kernel that starts in ``folder``; a cell may take ``timeout`` seconds.
-
-    A cell that fails ends in ``failure``. ``on_cell`` gets the number of the cell that starts, and that of all cells.
-    """
+    """Execute a notebook in a new kernel that starts in ``folder``; a cell that fails ends in ``failure``."""
     from nbclient import NotebookClient
 
     current = 0

@@ -25,10 +25,7 @@ _ADDRESS = re.compile(r"\bat 0x[0-9a-fA-F]{6,}")
 
 
 def refresh(path: Path) -> bool:
-    """Execute a notebook in place; write it only if every cell ran and nothing in it must not be published.
-
-    Returns whether the file changed. Wall time and memory that differ little from those recorded are not a change.
-    """
+    """Execute a notebook in place; write it, if every cell ran and all in it may be published; say if it changed."""
     before = path.read_bytes()
     notebook = read(path)
     old = notebook.metadata.get("aupimo", {})
@@ -137,10 +134,7 @@ def _texts(output: NotebookNode) -> Iterator[str]:
 
 
 def write_index(folder: Path) -> bool:
-    """Write the notebooks' ``README.md``, and the table in that of the project, one folder up, if it has its marks.
-
-    Returns whether a file changed.
-    """
+    """Write the notebooks' ``README.md`` and the table in the project's, one folder up; say whether one changed."""
     notebooks = course(folder)
     changed = _write_if_new(folder / "README.md", index_text(notebooks))
     project = folder.parent / "README.md"

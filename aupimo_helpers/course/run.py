@@ -1,9 +1,10 @@
 """The whole course, executed: what ``aupimo run`` does."""
 
+import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,22 +13,30 @@ from nbformat import NotebookNode
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
+from rich.text import Text
 
-from aupimo_helpers.course.notebook import Row, execute, heading, parameter_names, read, read_with_parameters
+from aupimo_helpers.course.notebook import NAME, Row, execute, heading, parameter_names, read, read_with_parameters
 from aupimo_helpers.course.pages import notebook_page
 from aupimo_helpers.course.report import Report, write_report
 from aupimo_helpers.errors import InputError
-from aupimo_helpers.files import atomic_file
+from aupimo_helpers.files import atomic_file, reading
 
+KEPT = "aupimo_run"  # in an executed copy's metadata: what it ran on, and its row of the index
 OnCell = Callable[[int, int], None]
 
 
 @dataclass
 class CourseRun:
-    """What became of each notebook, and the path of the report, ``index.html``."""
+    """What became of each notebook, the path of the report, ``index.html``, and the rows of earlier runs."""
 
     rows: list[Row]
     index: Path
+    earlier: list[Row] = field(default_factory=list)
+
+    @property
+    def every(self) -> list[Row]:
+        """The rows of this run and of earlier ones, in reading order."""
+        return sorted([*self.rows, *self.earlier], key=lambda row: row.name)
 
     @property
     def passed(self) -> bool:
@@ -43,18 +52,16 @@ def run_course(
     report: Report,
     console: Console,
 ) -> CourseRun:
-    """Execute copies of notebooks, one after the other, and write them as notebooks, web pages and a report.
-
-    Each gets those of the parameters that it has. One that fails is reported, and the others still run. After each
-    one the results are on disk, so that an interrupted run keeps what it has.
-    """
+    """Execute copies of notebooks; write each, as a notebook and a page, and the report as soon as it has run."""
     if not notebooks:
         raise InputError("There is no notebook to run.")
     results_dir = Path(results_dir)
-    names = [path.stem for path in notebooks]
-    run = CourseRun([_planned(path) for path in notebooks], results_dir / "index.html")
+    ran_on = json.loads(json.dumps({"dataset": report.name, "parameters": dict(parameters)}))
+    earlier = _earlier(results_dir, {path.name for path in notebooks}, ran_on)
+    run = CourseRun([_planned(path) for path in notebooks], results_dir / "index.html", earlier)
+    names = [row.name for row in run.every]
     # First of all, so that a folder that cannot be written is known at once.
-    write_report(run.index, replace(report, rows=run.rows))
+    write_report(run.index, replace(report, rows=run.every))
     with _display(console, len(notebooks)) as (begin, finish):
         for number, path in enumerate(notebooks):
             on_cell = begin(number, path.stem)
@@ -64,9 +71,8 @@ def run_course(
                 execution = execute(notebook, path.parent, on_cell=on_cell)
             except KeyboardInterrupt:
                 run.rows[number] = replace(run.rows[number], status="stopped")
-                write_report(run.index, replace(report, rows=run.rows))
+                write_report(run.index, replace(report, rows=run.every))
                 raise
-            _write_notebook(notebook, path, results_dir, names)
             run.rows[number] = replace(
                 run.rows[number],
                 status="FAILED" if execution.failure else "passed",
@@ -74,7 +80,9 @@ def run_course(
                 peak_memory_gb=execution.peak_memory_gb,
                 message=execution.failure or "",
             )
-            write_report(run.index, replace(report, rows=run.rows))
+            notebook.metadata[KEPT] = {**ran_on, "row": asdict(run.rows[number])}
+            _write_notebook(notebook, path, results_dir, names)
+            write_report(run.index, replace(report, rows=run.every))
             finish(run.rows[number])
     return run
 
@@ -82,6 +90,18 @@ def run_course(
 def _planned(path: Path) -> Row:
     top = heading(read(path), path.name)
     return Row(path.stem, top.title, re.sub(r"[*_`]", "", top.question))
+
+
+def _earlier(results_dir: Path, now: set[str], ran_on: dict[str, Any]) -> list[Row]:
+    """Read the rows of notebooks that do not run now from the copies that an earlier run left."""
+    rows = []
+    for path in sorted(results_dir.glob("*.ipynb")):
+        if NAME.fullmatch(path.name) and path.name not in now:
+            with reading(path, "notebook of an earlier run", "Remove it"):
+                kept = read(path).metadata.get(KEPT, {})
+                if {key: kept.get(key) for key in ran_on} == ran_on:
+                    rows.append(Row(**kept["row"]))
+    return rows
 
 
 def _write_notebook(notebook: NotebookNode, path: Path, results_dir: Path, names: Sequence[str]) -> None:
@@ -109,9 +129,9 @@ def _display(console: Console, total: int) -> Iterator[tuple[Callable[[int, str]
         return
     progress = Progress(
         SpinnerColumn(),
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=None),
-        TextColumn("{task.fields[where]}"),
+        TextColumn("{task.fields[where]}", markup=False),
         TimeElapsedColumn(),
         console=console,
     )
@@ -143,7 +163,7 @@ def summary(run: CourseRun) -> Table:
     for row in run.rows:
         table.add_row(
             row.name,
-            f"[green]{row.status}[/]" if row.status == "passed" else f"[red]{row.status}[/]",
+            Text(row.status, style="green" if row.status == "passed" else "red"),
             "" if row.seconds is None else f"{row.seconds:.1f}",
             "" if row.peak_memory_gb is None else f"{row.peak_memory_gb:.2f}",
         )

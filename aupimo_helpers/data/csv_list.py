@@ -8,7 +8,9 @@ Columns, in any order and case, separated by ``,``, ``;`` or tabs: ``image`` (pa
 import csv
 from pathlib import Path, PureWindowsPath
 
+from aupimo_helpers.data.labelme import read_labelme
 from aupimo_helpers.data.pictures import NORMAL_NAMES, Picture, foreign, slug, visible
+from aupimo_helpers.data.shapes import Annotation
 from aupimo_helpers.errors import InputError, Problem, ProblemError, collecting
 
 
@@ -22,10 +24,12 @@ def _header(path: Path) -> tuple[list[str], str]:
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             line = file.readline()
+        delimiter = max(",;\t", key=line.count)
+        return [name.strip().lower() for name in next(csv.reader([line], delimiter=delimiter), [])], delimiter
     except UnicodeDecodeError as error:
         raise InputError(f"{path} is not UTF-8 text: save it as 'CSV UTF-8'.") from error
-    delimiter = max(",;\t", key=line.count)
-    return [name.strip().lower() for name in next(csv.reader([line], delimiter=delimiter), [])], delimiter
+    except csv.Error as error:
+        raise InputError(f"{path}, line 1 cannot be read ({error}): save it as CSV again.") from error
 
 
 def read_csv(source: Path, problems: list[Problem]) -> list[Picture]:
@@ -77,7 +81,9 @@ def _picture(row: dict[str, str], kind: str, base: Path, where: Path) -> Picture
     elif not normal and split == "train":
         fault = f"puts an image with a defect ({label}) into train", "Only normal images are used for training"
     else:
-        mask = _listed_file(row["mask"], base, where) if row.get("mask") else None
+        mask: Path | Annotation | None = _listed_file(row["mask"], base, where) if row.get("mask") else None
+        if isinstance(mask, Path) and mask.suffix.lower() == ".json":
+            mask = read_labelme(mask)
         return Picture(image, "good" if normal else label, (split or None) if normal else "test", mask)
     raise ProblemError.of(where, *fault)
 

@@ -39,6 +39,10 @@ FOREIGN_SUFFIXES = (
 )
 MAP_SUFFIXES = (".npy", ".npz", ".tif", ".tiff", ".png")
 
+# Pascal VOC's colour of the pixels around an object that belong to nothing. Pixels of an anomalous image that are not
+# anomalous count nowhere in AUPIMO, so this is the same as passing over them.
+VOID = 0xE0E0C0
+
 _DEEP_MODES = ("I", "I;16", "I;16B", "I;16L", "I;16N")
 _BITS = (8, 10, 12, 14, 16)
 # What Pillow, NumPy and tifffile raise on damaged files.
@@ -53,6 +57,11 @@ def _reason(error: Exception) -> str:
         return "it is not an image"
     text = getattr(error, "strerror", None) or str(error).strip() or type(error).__name__
     return text.splitlines()[0].rstrip(".")
+
+
+def _unreadable(path: Path, what: str, error: Exception) -> ProblemError:
+    article, remedy = "an" if what == "image" else "a", "Copy it again from its source, or remove it"
+    return ProblemError.of(path, f"cannot be read as {article} {what} ({_reason(error)})", remedy)
 
 
 def _open(path: str | Path, what: str, *, lenient: bool = False) -> Image.Image:
@@ -74,8 +83,7 @@ def _open(path: str | Path, what: str, *, lenient: bool = False) -> Image.Image:
     except FileNotFoundError as error:
         raise MissingError(f"There is no {what} {path}: check the path.") from error
     except _UNREADABLE as error:
-        remedy = "Copy it again from its source, or remove it"
-        raise ProblemError.of(path, f"cannot be read as {_a(what)} ({_reason(error)})", remedy) from error
+        raise _unreadable(path, what, error) from error
     if several and not lenient:
         fault = f"holds {frames} frames or pages, and only one of them can count"
         raise ProblemError.of(path, fault, "Save the one that counts as a file of its own")
@@ -86,10 +94,6 @@ def _open(path: str | Path, what: str, *, lenient: bool = False) -> Image.Image:
     return image
 
 
-def _a(what: str) -> str:
-    return f"an {what}" if what[0] in "aeiou" else f"a {what}"
-
-
 def _opaque(image: Image.Image, path: Path) -> Image.Image:
     """Palettes as colours, and without an alpha channel that hides nothing."""
     if "transparency" in image.info or image.mode in ("RGBA", "LA", "PA"):
@@ -98,6 +102,16 @@ def _opaque(image: Image.Image, path: Path) -> Image.Image:
             raise ProblemError.of(path, what, "Put it on a black or another plain background and save it")
         image = image.convert("L" if image.mode in ("1", "L", "LA") else "RGB")
     return image.convert("RGB") if image.mode == "P" else image
+
+
+def shown_size(path: Path) -> tuple[int, int]:
+    """Height and width of an image as people see it, from its header."""
+    try:
+        with Image.open(path) as image:
+            sideways = image.getexif().get(274, 1) > 4 and image.format != "TIFF"
+            return (image.width, image.height) if sideways else (image.height, image.width)
+    except _UNREADABLE as error:
+        raise _unreadable(path, "image", error) from error
 
 
 def deepest_value(path: Path) -> int:
@@ -152,8 +166,17 @@ def _values(image: Image.Image) -> NDArray:
     return values if values.ndim == 2 else values.astype(np.int32) @ np.array([65536, 256, 1], dtype=np.int32)
 
 
-def read_mask(path: str | Path, threshold: float | None = None) -> NDArray[np.bool_]:
-    """Decode a mask by the strict rule: (H, W) bool, true where anomalous; from a threshold on, if there is one."""
+def class_colours(path: Path) -> list[int]:
+    """The different values, colours as 0xRRGGBB, of a mask of classes."""
+    values = np.unique(_values(_opaque(_open(path, "mask"), path)))
+    return [int(value) for value in values if value not in (0, VOID)]
+
+
+def read_mask(path: str | Path, threshold: float | None = None, *, classes: bool = False) -> NDArray[np.bool_]:
+    """Decode a mask by the strict rule: (H, W) bool, true where anomalous; from a threshold on, if there is one.
+
+    In a mask of classes every value is one, all of them anomalous, but for black and the colour of `VOID`.
+    """
     path = Path(path)
     opened = _open(path, "mask")
     image = _opaque(opened, path)
@@ -165,6 +188,8 @@ def read_mask(path: str | Path, threshold: float | None = None) -> NDArray[np.bo
     if threshold is not None:
         return np.asarray(image.convert("L") if image.mode in ("RGB", "1") else image) >= threshold
     anomalous: NDArray[np.bool_] = values != 0
+    if classes:
+        return anomalous & (values != VOID)
     others = np.unique(values[anomalous])
     if opened.mode == "P":
         others = _several_greys(np.asarray(opened), values, path)

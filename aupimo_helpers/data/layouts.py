@@ -6,9 +6,10 @@ Readers add to the problems what they do not understand; a file that is named in
 from collections.abc import Callable
 from pathlib import Path
 
+from aupimo_helpers.data.class_masks import is_beside, is_visa, is_voc, read_beside, read_visa, read_voc
+from aupimo_helpers.data.coco import coco_files, read_coco
 from aupimo_helpers.data.csv_list import csvs_in, read_csv
-from aupimo_helpers.data.images import pair_masks
-from aupimo_helpers.data.labelme import read_labelme
+from aupimo_helpers.data.labelme import read_labelme, read_labelme_folder
 from aupimo_helpers.data.pictures import (
     ABNORMAL_NAMES,
     MASK_NAMES,
@@ -18,20 +19,25 @@ from aupimo_helpers.data.pictures import (
     foreign,
     images_in,
     is_image,
+    labelled,
     loose_images,
+    paired,
     pick,
     slug,
+    strays,
     sub_folders,
     visible,
 )
+from aupimo_helpers.data.shapes import Annotation
+from aupimo_helpers.data.yolo import is_yolo, read_yolo
 from aupimo_helpers.errors import InputError, MissingError, Problem, collecting, listed
-
-# The defect name of an image that shows several: MVTec AD's word for it.
-SEVERAL_DEFECTS = "combined"
 
 UNDERSTOOD = (
     "train/good + test/good + test/<defect> + ground_truth/<defect> (mvtec); normal + abnormal + masks (folders); "
-    "a CSV file with the columns image, split, label, mask (csv); or images with labelme JSON beside them (labelme)"
+    "a CSV file with the columns image, split, label, mask (csv); images with labelme JSON beside them (labelme); "
+    "a JSON file of COCO instances (coco); images + labels + data.yaml with polygons (yolo); JPEGImages + "
+    "SegmentationClass (voc); Images/Normal + Images/Anomaly + Masks/Anomaly (visa); or a folder for each kind of "
+    "defect with a.jpg and its mask a.png, or a_mask.png (beside)"
 )
 
 
@@ -43,7 +49,12 @@ def find_pictures(
         "mvtec": lambda: _read_mvtec(source, problems),
         "folders": lambda: _read_folders(source, problems),
         "csv": lambda: read_csv(source, problems),
-        "labelme": lambda: _read_labelme_folder(source, unlabelled, problems),
+        "coco": lambda: read_coco(source, unlabelled, problems),
+        "yolo": lambda: read_yolo(source, unlabelled, problems),
+        "voc": lambda: read_voc(source, unlabelled, problems),
+        "visa": lambda: read_visa(source, problems),
+        "beside": lambda: read_beside(source, problems),
+        "labelme": lambda: read_labelme_folder(source, unlabelled, problems),
     }
     if layout not in ("auto", *readers):
         raise InputError(f"Unknown layout {layout!r}: choose one of auto, {', '.join(readers)}.")
@@ -57,20 +68,36 @@ def find_pictures(
         layout = recognise(source) or ""
         if not layout:
             raise InputError(_nothing_recognised(source))
-    if layout != "csv" and not source.is_dir():
+    if layout not in ("csv", "coco") and not source.is_dir():
         raise InputError(f"{source} is not a folder, and the layout {layout} needs one.")
     pictures = sorted(readers[layout](), key=lambda picture: picture.image)
     unusable = {problem.file for problem in problems}
-    return layout, [picture for picture in pictures if not {picture.image, picture.mask} & unusable]
+    return layout, [picture for picture in pictures if not {picture.image, picture.mask_file} & unusable]
 
 
 def recognise(source: Path) -> str | None:
     """Tell the layout of a folder or file from the names in it; None if it is none that is understood."""
+    if layout := _told_by_names(source):
+        return layout
+    return "beside" if source.is_dir() and not candidates(source) and is_beside(source) else None
+
+
+def candidates(source: Path) -> list[Path]:
+    """The sub-folders that are data sets themselves, as a data root holds them, sorted."""
+    return [path for path in sub_folders(source).values() if _told_by_names(path)]
+
+
+def _told_by_names(source: Path) -> str | None:
     if source.is_file():
-        return "csv" if source.suffix.lower() == ".csv" else None
+        return "csv" if source.suffix.lower() == ".csv" else "coco" if coco_files(source) else None
     if not source.is_dir():
         return None
     folders = sub_folders(source)
+    if not folders.keys() & set(MASK_NAMES) and coco_files(source):
+        return "coco"
+    for layout, is_it in {"visa": is_visa, "voc": is_voc, "yolo": is_yolo}.items():
+        if is_it(source):
+            return layout
     if {"train", "test"} <= folders.keys():
         return "mvtec"
     if folders.keys() & set(NORMAL_NAMES) and folders.keys() & set(ABNORMAL_NAMES):
@@ -80,14 +107,15 @@ def recognise(source: Path) -> str | None:
     return "labelme" if any(path.with_suffix(".json").is_file() for path in loose_images(source)) else None
 
 
-def candidates(source: Path) -> list[Path]:
-    """The sub-folders that are data sets themselves, as a data root holds them, sorted."""
-    return [path for path in sub_folders(source).values() if recognise(path)]
-
-
 def _nothing_recognised(source: Path) -> str:
     if source.is_file():
-        return f"{source} is neither a folder nor a CSV file; understood are: {UNDERSTOOD}."
+        files, place = [source], f"{source} is neither a folder nor a CSV nor a COCO file"
+    else:
+        files, place = visible(source), f"{source} has no layout that is understood"
+    if advice := next(filter(None, map(_other_format, files)), None):
+        return advice
+    if source.is_file():
+        return f"{place}; understood are: {UNDERSTOOD}."
     inside = candidates(source)
     if inside:
         return f"{source} holds several data sets: import one of them, such as {inside[0]}."
@@ -95,24 +123,41 @@ def _nothing_recognised(source: Path) -> str:
     if not images and (unread := foreign(visible(source))):
         return listed(unread)
     found = f"{len(images)} images and " + (f"the folders {', '.join(folders[:8])}" if folders else "no folder")
-    return f"{source} has no layout that is understood. Found there: {found}. Understood are: {UNDERSTOOD}."
+    return f"{place}. Found there: {found}. Understood are: {UNDERSTOOD}."
+
+
+def _other_format(file: Path) -> str | None:
+    """Name the format of annotations that are not read, and what to export instead."""
+    if file.suffix.lower() not in (".json", ".xml") or not file.is_file():
+        return None
+    content = file.read_bytes()
+    signs = {
+        "CVAT's XML": (b"<annotations>", b"<image "),
+        "Pascal VOC's XML, which has boxes and no outlines": (b"<annotation>", b"<bndbox>"),
+        "Label Studio's JSON": (b'"annotations"', b'"data"', b'"result"'),
+        "VGG Image Annotator's JSON": (b'"shape_attributes"', b'"regions"'),
+    }
+    for name, texts in signs.items():
+        if all(text in content for text in texts):
+            return f"{file} is {name}, which is not read: export the annotations as COCO (polygons) instead."
+    return None
 
 
 def _misplaced(paths: list[Path], why: str, remedy: str) -> list[Problem]:
     return [Problem(path, why, remedy) for path in paths]
 
 
-def _strays(paths: list[Path]) -> list[Problem]:
-    remedy = "A mask has its image's name, or that name and '_mask': rename or remove it"
-    return _misplaced(paths, "belongs to no image", remedy)
-
-
-def _paired(images: list[Path], masks: list[Path], problems: list[Problem]) -> tuple[dict[Path, Path], list[Path]]:
-    """The mask of each image, or the labelme file beside it; and the masks that are left."""
-    found, left, unclear = pair_masks([(path.stem, path) for path in images], [(path.stem, path) for path in masks])
-    problems += unclear
-    beside = {path: path.with_suffix(".json") for path in images}
-    return {path: file for path, file in beside.items() if file.is_file()} | found, left
+def _with_labelme(
+    images: list[Path], masks: list[Path], problems: list[Problem]
+) -> tuple[dict[Path, Path | Annotation], list[Path]]:
+    """The mask of each image, or what the labelme file beside it says; and the masks that are left."""
+    files, left = paired(images, masks, problems)
+    found: dict[Path, Path | Annotation] = {**files}
+    for image in images:
+        if image not in found and image.with_suffix(".json").is_file():
+            with collecting(problems):
+                found[image] = read_labelme(image.with_suffix(".json"))
+    return found, left
 
 
 def _read_mvtec(source: Path, problems: list[Problem]) -> list[Picture]:
@@ -133,14 +178,14 @@ def _read_mvtec(source: Path, problems: list[Problem]) -> list[Picture]:
                 continue
             images = images_in(folder, problems)
             mask_files = images_in(mask_folders.pop(name, None) if split == "test" else None, problems)
-            masks, extra = _paired(images, mask_files, problems)
+            masks, extra = _with_labelme(images, mask_files, problems)
             left += extra
             pictures += [
                 Picture(image, "good" if normal else slug(name), split, masks.get(image)) for image in images
             ]
         remedy = f"Move it into {split}/good or {split}/<defect>"
         problems += _misplaced(loose_images(folders[split]), f"lies in {split} itself", remedy)
-    problems += _strays([*left, *(path for folder in mask_folders.values() for path in images_in(folder, problems))])
+    problems += strays([*left, *(path for folder in mask_folders.values() for path in images_in(folder, problems))])
     return pictures
 
 
@@ -171,53 +216,25 @@ def _read_folders(source: Path, problems: list[Problem]) -> list[Picture]:
     for name, folder in kinds.items():
         images = images_in(folder, problems)
         if name in mask_folders:
-            masks, extra = _paired(images, images_in(mask_folders.pop(name), problems), problems)
-            problems += _strays(extra)
+            masks, extra = _with_labelme(images, images_in(mask_folders.pop(name), problems), problems)
+            problems += strays(extra)
             pictures += [Picture(image, slug(name), "test", masks.get(image)) for image in images]
         else:
             without_folder |= dict.fromkeys(images, slug(name))
-    masks, left = _paired(list(without_folder), left, problems)
+    masks, left = _with_labelme(list(without_folder), left, problems)
     for image, defect in without_folder.items():
         mask = masks.get(image)
-        if mask is not None and mask.suffix == ".json" and not kinds:
-            defect = _defect_of(mask, problems) or defect
-        pictures.append(Picture(image, defect, "test", mask))
+        with collecting(problems):
+            if isinstance(mask, Annotation) and mask.shapes and not kinds:
+                defect = labelled(image, mask).defect
+            pictures.append(Picture(image, defect, "test", mask))
     # With a folder of normal test images nothing is dealt: the other one is for training. Normal images may have
     # masks, which must be empty; where the numbering starts anew in each folder, a mask is that of the defect.
     groups = [(normal, "train" if normal_test else None), (normal_test, "test")]
     images_of = {split: images_in(folder, problems) for folder, split in groups}
-    masks, left = _paired([image for images in images_of.values() for image in images], left, problems)
+    masks, left = _with_labelme([image for images in images_of.values() for image in images], left, problems)
     pictures += [
         Picture(image, "good", split, masks.get(image)) for split, images in images_of.items() for image in images
     ]
-    problems += _strays([*left, *(path for folder in mask_folders.values() for path in images_in(folder, problems))])
-    return pictures
-
-
-def _defect_of(annotation: Path, problems: list[Problem]) -> str:
-    """Name the defect of a labelme file by its labels; empty if nothing is drawn."""
-    labels: set[str] = set()
-    with collecting(problems):
-        labels = {slug(label) for label in read_labelme(annotation).labels}
-    if bad := sorted(label for label in labels if not label or label in NORMAL_NAMES):
-        remedy = "Shapes are drawn around defects: rename or remove it"
-        problems.append(Problem(annotation, f"has a shape labelled {bad[0]!r}", remedy))
-    return SEVERAL_DEFECTS if len(labels) > 1 else next(iter(labels), "")
-
-
-def _read_labelme_folder(source: Path, unlabelled: str, problems: list[Problem]) -> list[Picture]:
-    pictures = []
-    for image in images_in(source, problems):
-        annotation = image.with_suffix(".json")
-        if annotation.is_file():
-            defect = _defect_of(annotation, problems)
-            pictures.append(Picture(image, defect or "good", "test" if defect else None, annotation))
-        elif unlabelled == "normal":
-            pictures.append(Picture(image, "good", None))
-        else:
-            remedy = (
-                "If every image without a JSON file is normal, say so with --unlabelled normal "
-                "(unlabelled='normal'), else draw the defects and save"
-            )
-            problems.append(Problem(image, "has no annotation", remedy))
+    problems += strays([*left, *(path for folder in mask_folders.values() for path in images_in(folder, problems))])
     return pictures

@@ -4,28 +4,17 @@ Bergmann, Fauser, Sattlegger, Steger: MVTec AD - A Comprehensive Real-World Data
 Detection, CVPR 2019. Its licence (CC BY-NC-SA 4.0) is non-commercial.
 """
 
-import http.client
-import lzma
 import shutil
-import socket
-import tarfile
 import tempfile
-import urllib.error
-import zipfile
-import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from tqdm import tqdm
 
+from aupimo_helpers.data.download import download
 from aupimo_helpers.errors import DownloadError, MissingError
 from aupimo_helpers.files import build_once, explain_write_errors, locked
 
 HOME_PAGE = "https://www.mvtec.com/company/research/datasets/mvtec-ad"
-
-# A server that says nothing for this many seconds is taken for out of reach.
-TIMEOUT = 20.0
 
 
 def fetch(category: str, folder: Path, *, from_folder: str | Path | None = None) -> None:
@@ -62,8 +51,7 @@ def _copy(source: Path, folder: Path) -> None:
 
 def _download(category: str, folder: Path) -> None:
     """Download the archive into a temporary folder beside the categories and move them out of it."""
-    from anomalib.data.datamodules.image import mvtecad
-    from anomalib.data.utils import download_and_extract
+    from anomalib.data.datamodules.image.mvtecad import DOWNLOAD_INFO
 
     by_hand = (
         f"By hand: get the archive from {HOME_PAGE} , unpack it, and run "
@@ -75,42 +63,12 @@ def _download(category: str, folder: Path) -> None:
     with explain_write_errors(folder):
         temporary = Path(tempfile.mkdtemp(prefix=".mvtec.", suffix=".tmp", dir=folder))
         try:
-            with _patience(TIMEOUT):
-                download_and_extract(temporary, mvtecad.DOWNLOAD_INFO)
+            download(DOWNLOAD_INFO, temporary, "MVTec AD", by_hand)
             found = {path.name: path for path in temporary.iterdir() if (path / "train" / "good").is_dir()}
             if category not in found:
-                raise DownloadError(
-                    f"The archive {mvtecad.DOWNLOAD_INFO.url} holds no category {category}. {by_hand}"
-                )
+                raise DownloadError(f"The archive {DOWNLOAD_INFO.url} holds no category {category}. {by_hand}")
             for name, path in sorted(found.items()):
                 if not (folder / name).exists():
                     path.rename(folder / name)
-        except (urllib.error.URLError, http.client.HTTPException, ConnectionError, TimeoutError) as error:
-            reason = _short(getattr(error, "reason", None) or error)
-            raise DownloadError(
-                f"MVTec AD could not be downloaded from {mvtecad.DOWNLOAD_INFO.url} ({reason}). {by_hand}"
-            ) from error
-        except (ValueError, tarfile.TarError, zipfile.BadZipFile, lzma.LZMAError, zlib.error, EOFError) as error:
-            raise DownloadError(
-                f"What {mvtecad.DOWNLOAD_INFO.url} sent is not MVTec AD's archive ({_short(error)}). {by_hand}"
-            ) from error
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
-
-
-@contextmanager
-def _patience(seconds: float) -> Iterator[None]:
-    """Let no new connection of this process wait longer than this; anomalib's download sets no limit of its own."""
-    before = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(seconds)
-    try:
-        yield
-    finally:
-        socket.setdefaulttimeout(before)
-
-
-def _short(error: object) -> str:
-    """The first line of an error, without the temporary path that anomalib's wrong-hash message holds."""
-    text = getattr(error, "strerror", None) or str(error) or type(error).__name__
-    text = text.splitlines()[0]
-    return "wrong checksum" if "required hash" in text else text

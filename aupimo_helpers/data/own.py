@@ -1,11 +1,16 @@
 """Your own pictures as a data set that the whole course reads.
 
-`import_folder` takes a folder in any of four layouts and writes MVTec AD's layout::
+`import_folder` takes a folder in any of these layouts and writes MVTec AD's layout::
 
     mvtec      train/good  test/good  test/<defect>  ground_truth/<defect>
     folders    normal  abnormal[/<defect>]  masks[/<defect>]  and, if you like, normal_test
     csv        a CSV file with the columns image, label (or defect), and, if you like, split and mask
     labelme    images in one folder, with labelme's JSON beside those that show a defect
+    coco       images, and a JSON file of polygons or run lengths (COCO instances)
+    yolo       images  labels  and data.yaml or classes.txt, with polygons (YOLO segmentation)
+    voc        JPEGImages  SegmentationClass  and, if you like, labelmap.txt (Pascal VOC's masks)
+    visa       Images/Normal  Images/Anomaly  Masks/Anomaly, in a folder Data or not (VisA's own)
+    beside     a folder for each kind of defect, with a.jpg and its mask a.png, or a.png and a_mask.png
 
 Folder names may also be ``good`` or ``ok`` for ``normal``; ``anomalous``, ``anomaly``, ``defect``, ``defective``,
 ``bad``, ``ng``, ``nok`` or ``ko`` (and some plurals) for ``abnormal``; ``ground_truth``, ``mask`` or ``gt`` for
@@ -18,9 +23,11 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from unicodedata import normalize
 
 from aupimo_helpers.data.layouts import candidates, find_pictures, recognise
 from aupimo_helpers.data.pictures import Picture, is_image, slug
+from aupimo_helpers.data.problems import check
 from aupimo_helpers.data.writing import Options, make_record, require_same, write_data_set
 from aupimo_helpers.errors import InputError, MissingError, Problem
 from aupimo_helpers.files import build_once
@@ -40,6 +47,7 @@ def import_folder(
     line_width: float | None = None,
     without_mask: str = "error",
     unlabelled: str = "error",
+    skip_problems: bool = False,
 ) -> Path:
     """Copy your own pictures into MVTec AD's layout, as the data set ``own/NAME``.
 
@@ -53,7 +61,7 @@ def import_folder(
     found.
 
     Args:
-        source: A folder in one of the layouts above, or a CSV file.
+        source: A folder in one of the layouts above, or a CSV or COCO file.
         name: Name of the new data set; by default made from the source's name.
         data_root: Folder of all data sets; the new one becomes ``data_root/own/NAME``.
         layout: ``auto`` to tell from the folder's names, or one of the layouts above.
@@ -64,7 +72,9 @@ def import_folder(
             masks are refused.
         line_width: Width in pixels for lines drawn in labelme; without it lines are refused.
         without_mask: What to do with an image in a defect folder that has no mask: ``error``, or ``skip`` it.
-        unlabelled: In the labelme layout, what an image without JSON is: ``error``, or ``normal``.
+        skip_problems: Leave out files that cannot be used, and images that `check` names, rather than refuse all;
+            what was skipped is in the record.
+        unlabelled: What an image without annotation is where defects are drawn: ``error``, or ``normal``.
 
     Returns:
         The folder ``data_root/own/NAME``.
@@ -88,7 +98,7 @@ def import_folder(
         ['ground_truth/abnormal/3.png', 'test/abnormal/3.png', 'test/good/2.png', 'train/good/1.png']
     """
     source = Path(source)
-    options = Options(test_share, seed, mask_threshold, line_width, without_mask)
+    options = Options(test_share, seed, mask_threshold, line_width, without_mask, skip_problems)
     options.validate()
     name = _name(source, name)
     target = Path(data_root) / SOURCE / name
@@ -102,22 +112,35 @@ def import_folder(
         )
         problems += [Problem(picture.image, "shows a defect and has no mask", remedy) for picture in left_out]
     pictures = [picture for picture in pictures if picture.defect == "good" or picture.mask is not None]
-    if not problems:
+    if not problems or skip_problems:
         _refuse_gaps(pictures, source)
     targets = _target_names(pictures := _deal(pictures, test_share, seed), problems)
     if source.is_dir() and target.resolve().is_relative_to(source.resolve()):
         raise InputError(f"{target} would lie inside the source {source}: choose another place with --data-root.")
     record = make_record(source, found, options, pictures, targets, left_out, problems)
-    if problems:
+    if problems and not skip_problems:
         write_data_set(None, pictures, targets, options, record, problems)
+
+    def build(folder: Path) -> None:
+        kept = write_data_set(
+            folder, pictures, targets, options, record, problems, lambda text: text.replace(f"{source}/", "")
+        )
+        _refuse_gaps(kept, source)
+
     return build_once(
         target,
-        lambda folder: write_data_set(folder, pictures, targets, options, record, problems),
+        build,
         accept=lambda folder: require_same(folder, record),
     )
 
 
-def locate(path: str | Path, category: str | None = None, data_root: str | Path = "datasets") -> tuple[str, Path]:
+def locate(
+    path: str | Path,
+    category: str | None = None,
+    data_root: str | Path = "datasets",
+    *,
+    skip_problems: bool = False,
+) -> tuple[str, Path]:
     """Turn the folder that a user names into a data set that the course reads, importing it if need be.
 
     A folder in MVTec AD's layout to the letter (PNG only, masks that stay paired when names are sorted), such as one
@@ -127,6 +150,8 @@ def locate(path: str | Path, category: str | None = None, data_root: str | Path 
         path: A folder of pictures in one of the layouts, a CSV file, or a folder that holds several of these.
         category: Which one, where ``path`` holds several; else the name for the data set.
         data_root: Where an import goes.
+        skip_problems: Import without the files that cannot be used; a folder that could be used where it lies is
+            imported, too, if `check` finds something.
 
     Returns:
         The data set's name and its data root: ``("own/screws", Path("datasets"))``.
@@ -148,10 +173,10 @@ def locate(path: str | Path, category: str | None = None, data_root: str | Path 
         if category is not None and category not in names:
             raise MissingError(f"There is no category {category} in {path}: it has {', '.join(names)}.")
         source, name = inside[names.index(category) if category else 0], None
-    if source.is_dir() and name is None and _is_ready(source):
+    if source.is_dir() and name is None and _is_ready(source) and not (skip_problems and check(source)):
         source = source.resolve()
         return f"{source.parent.name}/{source.name}", source.parent.parent
-    folder = import_folder(source, name, data_root)
+    folder = import_folder(source, name, data_root, skip_problems=skip_problems)
     return f"{SOURCE}/{folder.name}", Path(data_root)
 
 
@@ -177,10 +202,11 @@ def _is_ready(source: Path) -> bool:
 def _name(source: Path, name: str | None) -> str:
     if name is None:
         resolved = source.resolve()
-        name = slug(resolved.stem if resolved.is_file() else resolved.name)
+        text = resolved.stem if resolved.is_file() else resolved.name
+        name = slug(normalize("NFKD", text).encode("ascii", "ignore").decode())  # anomalib takes no other letters
         if not name:
             raise InputError(f"{source} gives no name for the data set: choose one with --name.")
-    elif slug(name) != name.lower():
+    elif not name or slug(name) != name.lower() or not name.isascii():
         raise InputError(
             f"{name!r} cannot be a data set's name: use letters, digits, '-', '_' and '.', such as "
             f"{slug(name) or 'parts'!r}."

@@ -1,6 +1,7 @@
 """What the paths of a data set's images say: which file it is, and which kind of defect it shows."""
 
 import os
+import re
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
@@ -29,3 +30,12 @@ def relative_path(path: str | Path, data_root: str | Path) -> str:
     raise InputError(
         f"The image {path} is not below the data root {data_root}: give the folder that the images lie in."
     )
+
+
+def require_readable_by_anomalib(folder: Path) -> None:
+    """Refuse a category's folder whose path anomalib would refuse, deep in a run."""
+    if not re.fullmatch(r"[ -~]{1,512}", str(folder)):
+        raise InputError(
+            f"anomalib reads data only from paths of at most 512 characters of ASCII, not from {folder}: move the "
+            f"data set, or rename the folder that has other letters."
+        )

@@ -1,12 +1,15 @@
 """The entry for one picture of a source, and the names by which folders, files and labels are known."""
 
+import json
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from aupimo_helpers.data.images import FOREIGN_SUFFIXES, IMAGE_SUFFIXES
-from aupimo_helpers.errors import InputError, Problem
+from aupimo_helpers.data.images import FOREIGN_SUFFIXES, IMAGE_SUFFIXES, pair_masks
+from aupimo_helpers.data.shapes import Annotation
+from aupimo_helpers.errors import InputError, Problem, ProblemError
 
 # Folder names, and labels in a CSV file; capital letters make no difference.
 NORMAL_NAMES = ("normal", "good", "ok")
@@ -18,14 +21,24 @@ ABNORMAL_NAMES = (
 MASK_NAMES = ("ground_truth", "masks", "mask", "gt")
 
 
+# The defect name of an image that shows several: MVTec AD's word for it.
+SEVERAL_DEFECTS = "combined"
+
+
 @dataclass(frozen=True)
 class Picture:
-    """One image of the source: ``defect`` is ``good`` if normal, ``split`` None until dealt, ``mask`` may be JSON."""
+    """One image of the source and its mask, a file or what is drawn; ``defect`` is ``good`` if it is normal."""
 
     image: Path
     defect: str
-    split: str | None
-    mask: Path | None = None
+    split: str | None  # None until it is dealt to train or test
+    mask: Path | Annotation | None = None
+    classes: bool = False  # whether the mask's values are classes, all of them anomalous
+
+    @property
+    def mask_file(self) -> Path | None:
+        """The file in which the mask is."""
+        return self.mask.path if isinstance(self.mask, Annotation) else self.mask
 
 
 def slug(text: str) -> str:
@@ -93,3 +106,49 @@ def images_in(folder: Path | None, problems: list[Problem]) -> list[Path]:
             what = f"is a folder with images in {folder}, where only images are expected"
             problems.append(Problem(path, what, "Move its images up, or the folder away"))
     return loose_images(folder)
+
+
+def paired(
+    images: Iterable[Path], masks: Iterable[Path], problems: list[Problem]
+) -> tuple[dict[Path, Path], list[Path]]:
+    """The mask of each image that has one, by their names without folders; and the masks that are left."""
+    found, left, unclear = pair_masks([(path.stem, path) for path in images], [(path.stem, path) for path in masks])
+    problems += unclear
+    return found, left
+
+
+def strays(masks: Iterable[Path]) -> list[Problem]:
+    """Masks that nobody asks for."""
+    remedy = "A mask has its image's name, or that name and '_mask': rename or remove it"
+    return [Problem(path, "belongs to no image", remedy) for path in masks]
+
+
+def read_json(path: Path) -> Any:  # noqa: ANN401
+    """Read a JSON file."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8-sig"))
+    except (ValueError, RecursionError) as error:
+        raise ProblemError.of(path, f"is not valid JSON ({error})", "Export it again from its tool") from error
+
+
+def labelled(image: Path, annotation: Annotation) -> Picture:
+    """The entry of an image on which shapes are drawn, or none: then it is normal."""
+    labels = {slug(label) for label in annotation.labels}
+    if bad := sorted(label for label in labels if not label or label in NORMAL_NAMES):
+        remedy = "Shapes are drawn around defects: rename or remove it"
+        raise ProblemError.of(annotation.where, f"has a shape labelled {bad[0]!r}", remedy)
+    defect = SEVERAL_DEFECTS if len(labels) > 1 else next(iter(labels), "good")
+    return Picture(image, defect, "test" if labels else None, annotation)
+
+
+def unlabelled(image: Path, source: Path, choice: str, problems: list[Problem]) -> list[Picture]:
+    """The entry of an image without annotation: normal if its folder's name or the user says so, else a problem."""
+    names = {part.lower() for part in image.relative_to(source).parts[:-1]}
+    if choice == "normal" or names & {*NORMAL_NAMES, *NORMAL_TEST_NAMES}:
+        return [Picture(image, "good", None)]
+    remedy = (
+        "If every image without an annotation is normal, say so with --unlabelled normal (unlabelled='normal'), else "
+        "draw the defects and save"
+    )
+    problems.append(Problem(image, "has no annotation", remedy))
+    return []

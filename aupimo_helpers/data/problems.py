@@ -1,7 +1,8 @@
 """Say what is wrong with a data set before a model is trained on it."""
 
+import csv
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from math import ceil
 from pathlib import Path
 
@@ -11,10 +12,26 @@ from PIL import Image
 from tqdm import tqdm
 
 from aupimo_helpers.data.images import FOREIGN_SUFFIXES, IMAGE_SUFFIXES, pair_masks, read_mask, read_picture
-from aupimo_helpers.errors import InputError, MissingError, Problem, collecting
+from aupimo_helpers.errors import PRINTED, InputError, MissingError, Problem, collecting
+from aupimo_helpers.files import atomic_file
 
 _OTHER_FORMATS = {*IMAGE_SUFFIXES, *FOREIGN_SUFFIXES} - {".png"}
 _LAYOUT = "The layout is train/good, test/good, test/DEFECT and ground_truth/DEFECT with NAME_mask.png"
+
+
+def all_in_a_table(problems: Sequence[Problem], path: Path) -> str:
+    """Write more problems than are printed to a table beside a folder, and say where, to be put behind them."""
+    if len(problems) <= PRINTED:
+        return ""
+    table = path.with_name(f"{path.name}.problems.csv")
+    with atomic_file(table) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(("file", "problem", "remedy"))
+        for problem in problems:
+            # A spreadsheet takes a name that begins with "=" or "@" for a formula.
+            name = str(problem.file)
+            writer.writerow((f"./{name}" if name[0] in "=+-@" else name, problem.what, problem.remedy))
+    return f"\nAll {len(problems)}: {table}"
 
 
 def check(

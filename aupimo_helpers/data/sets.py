@@ -1,9 +1,10 @@
-"""The course's data sets: one name, ``SOURCE/CATEGORY``, one folder layout, three sources.
+"""The course's data sets: one name, ``SOURCE/CATEGORY``, one folder layout, four sources.
 
 ============================  ==========================================================================
 ``synthetic/leather``         leather made from random numbers, offline, with known severity and size
 ``photos/brick`` and others   photographs inside scikit-image, cropped and damaged, offline
 ``mvtec/leather`` and others  MVTec AD, downloaded by anomalib or copied from a local folder
+``visa/candle`` and others    VisA, downloaded by anomalib or read from a local folder, as PNG
 ``own/NAME``                  any folder in MVTec AD's layout, put there by you
 ============================  ==========================================================================
 
@@ -17,11 +18,13 @@ The embedded sets (synthetic, photos) also have ``defects.csv`` (severity and si
 
 import json
 import re
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from aupimo_helpers.data.paths import require_readable_by_anomalib
 from aupimo_helpers.errors import InputError, MissingError, did_you_mean
-from aupimo_helpers.files import build_once
+from aupimo_helpers.files import build_once, reading
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,6 +36,11 @@ EMBEDDED = ("photos/brick", "photos/grass", "photos/gravel", "synthetic/leather"
 MVTEC_CATEGORIES = (
     *("bottle", "cable", "capsule", "carpet", "grid", "hazelnut", "leather", "metal_nut"),
     *("pill", "screw", "tile", "toothbrush", "transistor", "wood", "zipper"),
+)
+# The same of visa.CATEGORIES.
+VISA_CATEGORIES = (
+    *("candle", "capsules", "cashew", "chewinggum", "fryum", "macaroni1", "macaroni2"),
+    *("pcb1", "pcb2", "pcb3", "pcb4", "pipe_fryum"),
 )
 
 
@@ -46,7 +54,8 @@ def available() -> list[str]:
         >>> available()[:4]
         ['photos/brick', 'photos/grass', 'photos/gravel', 'synthetic/leather']
     """
-    return [*EMBEDDED, *(f"mvtec/{category}" for category in MVTEC_CATEGORIES)]
+    public = {"mvtec": MVTEC_CATEGORIES, "visa": VISA_CATEGORIES}
+    return [*EMBEDDED, *(f"{source}/{category}" for source in public for category in public[source])]
 
 
 def make(
@@ -65,8 +74,8 @@ def make(
         dataset: ``SOURCE/CATEGORY``, see :func:`available`; or a folder of your own below ``data_root``.
         data_root: Where data sets lie.
         seed: Seed of an embedded set. ``None``: whichever set is there, or seed 0 if it has to be made.
-        from_folder: For ``mvtec/...`` only: copy the category from this folder (the category's own, or one that
-            holds it, such as an unpacked MVTec AD) and download nothing.
+        from_folder: For ``mvtec/...`` and ``visa/...`` only: take the category from this folder (an unpacked MVTec
+            AD or VisA, or MVTec AD's category itself) and download nothing.
 
     Returns:
         The category's folder, ``data_root/SOURCE/CATEGORY``.
@@ -76,7 +85,7 @@ def make(
             ``train/good``, or the embedded set that is there was made with another seed or by an older recipe.
         MissingError: If there is no such data set.
         WriteError: If the folder cannot be written.
-        DownloadError: If MVTec AD could not be downloaded; the message says what to do by hand.
+        DownloadError: If MVTec AD or VisA could not be downloaded; the message says what to do by hand.
 
     Example:
         >>> import tempfile
@@ -88,8 +97,8 @@ def make(
     path = Path(data_root) / source / category
     if seed is not None and dataset not in EMBEDDED:
         raise InputError(f"The data set {dataset} is not made from random numbers: leave out the seed {seed}.")
-    if from_folder is not None and source != "mvtec":
-        raise InputError(f"Only MVTec AD's categories are copied from a folder; {dataset} is not one of them.")
+    if from_folder is not None and source not in ("mvtec", "visa"):
+        raise InputError(f"Only MVTec AD's and VisA's categories come from a folder; {dataset} is not one of them.")
     if dataset not in available() and not path.is_dir():
         raise MissingError(_not_there(dataset, Path(data_root)))
 
@@ -98,9 +107,8 @@ def make(
 
         write(dataset, folder, seed=seed or 0)
 
-    if source == "mvtec" and not path.is_dir():
-        from aupimo_helpers.data.mvtec import fetch
-
+    if source in ("mvtec", "visa") and not path.is_dir():
+        fetch = import_module(f"aupimo_helpers.data.{source}").fetch
         fetch(category, path.parent, from_folder=from_folder)
     return build_once(path, build, accept=lambda folder: _accept(dataset, folder, seed))
 
@@ -161,6 +169,7 @@ def datamodule(
     Raises:
         AupimoError: As :func:`make`.
     """
+    require_readable_by_anomalib(Path(data_root, dataset))
     path = make(dataset, data_root)
     from anomalib.data import MVTecAD
     from torchvision.transforms.v2 import Resize
@@ -196,11 +205,8 @@ def defects(dataset: str, data_root: str | Path = "datasets") -> "pd.DataFrame |
         return None
     import pandas as pd
 
-    try:
+    with reading(table_path, "table", "Remove the data set and make it again"):
         table = pd.read_csv(table_path)
-    except (ValueError, UnicodeDecodeError) as error:
-        reason = str(error).splitlines()[0]
-        raise InputError(f"{table_path} is not a table: {reason}. Remove the data set and make it again.") from error
     missing = {"image_path", "defect", "severity", "mask_area"} - set(table.columns)
     if missing:
         columns = ", ".join(sorted(missing))
@@ -227,7 +233,7 @@ def _not_there(dataset: str, data_root: Path) -> str:
         if path.is_dir() and (path / "train").is_dir()
     )
     message = f"There is no data set {dataset}.{did_you_mean(dataset, sorted({*available(), *there}))}"
-    message += f" Embedded: {', '.join(EMBEDDED)}; MVTec AD: mvtec/CATEGORY"
+    message += f" Embedded: {', '.join(EMBEDDED)}; MVTec AD: mvtec/CATEGORY; VisA: visa/CATEGORY"
     if own := sorted(set(there) - set(available())):
         message += f"; in {data_root}: {', '.join(own)}"
     return f"{message}; a folder of your own belongs at {data_root / dataset}."
@@ -245,11 +251,9 @@ def _accept(dataset: str, path: Path, seed: int | None) -> None:
     from aupimo_helpers.synthesis.dataset import RECIPE
 
     remedy = f"Remove the folder to have it made again, or give another data root, then: aupimo data make {dataset}"
-    try:
+    with reading(record_path, "record of a data set", remedy.removesuffix(".")):
         record: dict[str, Any] = json.loads(record_path.read_text(encoding="utf-8"))
         recipe, made_with = int(record["recipe"]), int(record["seed"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{record_path} is damaged. {remedy}") from error
     if recipe != RECIPE:
         raise InputError(f"{path} was made by recipe {recipe}, this version has recipe {RECIPE}. {remedy}")
     if seed is not None and seed != made_with:

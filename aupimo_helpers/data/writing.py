@@ -1,21 +1,22 @@
 """The new data set's files: images and masks as PNG, and a record of what it was made from and with."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pooch
 from numpy.typing import NDArray
 from PIL import Image
 from tqdm import tqdm
 
 from aupimo_helpers.data.images import bit_depth, deepest_value, read_mask, read_picture
-from aupimo_helpers.data.labelme import draw_mask, read_labelme
 from aupimo_helpers.data.pictures import Picture
+from aupimo_helpers.data.problems import check
+from aupimo_helpers.data.shapes import Annotation, draw_mask
 from aupimo_helpers.errors import InputError, MissingError, Problem, ProblemError, collecting
+from aupimo_helpers.files import reading
 
 RECORD = "own.json"
 FORMAT = 1
@@ -30,6 +31,7 @@ class Options:
     mask_threshold: float | None
     line_width: float | None
     without_mask: str
+    skip_problems: bool = False
 
     def validate(self) -> None:
         """Refuse values that mean nothing."""
@@ -41,6 +43,9 @@ class Options:
             raise InputError(f"line_width is {self.line_width}: give a width in pixels above 0.")
         if self.mask_threshold is not None and not 0 < self.mask_threshold < np.inf:
             raise InputError(f"mask_threshold is {self.mask_threshold}: give a grey value above 0, such as 128.")
+
+
+_DEFAULTS = {"skip_problems": False}  # of options that older records lack
 
 
 def make_record(
@@ -59,13 +64,20 @@ def make_record(
         resolved = path.resolve()
         return resolved.relative_to(base).as_posix() if resolved.is_relative_to(base) else path.name
 
+    hashes: dict[Path, str] = {}  # one file may annotate many images
+
+    def sha256(path: Path) -> str:
+        if path not in hashes:
+            hashes[path] = _sha256(path)
+        return hashes[path]
+
     images = []
     progress = tqdm(zip(pictures, targets, strict=True), "Reading", len(targets), unit="image", disable=None)
     for picture, target in progress:
         with collecting(problems):
-            entry = {"path": target, "source": relative(picture.image), "sha256": _sha256(picture.image)}
-            if picture.mask is not None:
-                entry |= {"mask_source": relative(picture.mask), "mask_sha256": _sha256(picture.mask)}
+            entry = {"path": target, "source": relative(picture.image), "sha256": sha256(picture.image)}
+            if picture.mask_file is not None:
+                entry |= {"mask_source": relative(picture.mask_file), "mask_sha256": sha256(picture.mask_file)}
             images.append(entry)
     return {
         "format": FORMAT,
@@ -79,7 +91,9 @@ def make_record(
 
 def _sha256(path: Path) -> str:
     try:
-        return pooch.file_hash(str(path))
+        from pooch import file_hash  # which imports what warns of a missing widget in a notebook
+
+        return file_hash(str(path))
     except OSError as error:
         what, remedy = f"cannot be read ({error.strerror})", "Copy it again from its source, or remove it"
         raise ProblemError.of(path, what, remedy) from error
@@ -90,12 +104,10 @@ def read_record(folder: str | Path) -> dict[str, Any]:
     path = Path(folder) / RECORD
     if not path.is_file():
         raise MissingError(f"{folder} has no {RECORD}: it was not made by aupimo data import.")
-    try:
+    with reading(path, "record of an import", f"Delete the folder {folder} and import again"):
         record = json.loads(path.read_text(encoding="utf-8"))
-        if record["format"] != FORMAT or not record["images"]:
-            raise KeyError("format")
-    except (UnicodeDecodeError, json.JSONDecodeError, KeyError, TypeError) as error:
-        raise InputError(f"{path} is damaged: delete the folder {folder} and import again.") from error
+        if record["format"] != FORMAT or not all(isinstance(entry["path"], str) for entry in record["images"]):
+            raise InputError("it has another format")
     return record
 
 
@@ -111,11 +123,19 @@ def require_same(target: Path, record: dict[str, Any]) -> None:
         raise InputError(
             f"{target / missing[0]} is missing from an earlier import: delete the folder {target} and import again."
         )
-    if any(old.get(key) != value for key, value in record.items() if key != "source"):
+    then, now = ({key: made.get(key) for key in ("layout", "left_out")} for made in (old, record))
+    then["options"], now["options"] = {**_DEFAULTS, **old["options"]}, record["options"]
+    # What was skipped was looked at, too.
+    then["images"], now["images"] = (_contents(old["images"] + old.get("dropped", [])), _contents(record["images"]))
+    if then != now:
         raise InputError(
             f"{target} exists already, made from other pictures or with other options: choose another name with "
             f"--name, or delete that folder first."
         )
+
+
+def _contents(images: list[dict[str, str]]) -> list[list[tuple[str, str]]]:
+    return sorted(sorted(entry.items()) for entry in images)
 
 
 def write_data_set(
@@ -125,8 +145,12 @@ def write_data_set(
     options: Options,
     record: dict[str, Any],
     problems: list[Problem],
-) -> None:
-    """Write images, masks and the record into an empty folder; with problems, only look for more of them."""
+    short: Callable[[str], str] = str,
+) -> list[Picture]:
+    """Write images, masks and the record into an empty folder, and return the pictures that are in it.
+
+    With problems, which are looked for to the end, nothing is written, unless they are to be skipped.
+    """
     unusable = {problem.file for problem in problems}
     usable, largest = [], 0
     for picture, target in zip(pictures, targets, strict=True):
@@ -135,34 +159,65 @@ def write_data_set(
                 largest = max(largest, deepest_value(picture.image))
                 usable.append((picture, target))
     bits = bit_depth(largest)
+    written: dict[str, Picture] = {}
     for picture, target in tqdm(usable, "Writing", unit="image", disable=None):
         with collecting(problems):
             image = read_picture(picture.image, bits)
             mask = _mask(picture, image.shape[:2], options)
-        if problems or folder is None:
-            continue
-        _save(image, folder / target)
-        if picture.defect != "good":
-            # The mask gets its image's very name: anomalib pairs the two lists by sorting them, and "_mask" would
-            # sort "a_mask" behind "a1_mask" although "a" comes before "a1".
-            _save(mask.astype(np.uint8) * 255, folder / target.replace("test", "ground_truth", 1))
-    if problems or folder is None:
+            if folder is None or (problems and not options.skip_problems):
+                continue
+            _save(image, folder / target)
+            if picture.defect != "good":
+                _save(mask.astype(np.uint8) * 255, folder / _mask_target(target))
+            written[target] = picture
+    if folder is None or (problems and not options.skip_problems):
         raise ProblemError(problems)
+    if options.skip_problems:
+        problems += _drop_what_spoils(folder, written)
+        images = record["images"]
+        record = {
+            **record,
+            "images": [entry for entry in images if entry["path"] in written],
+            "dropped": [entry for entry in images if entry["path"] not in written],
+            "skipped": [{"file": short(str(problem.file)), "what": short(problem.what)} for problem in problems],
+        }
     text = json.dumps({**record, "bits": bits if largest else None}, indent=1, ensure_ascii=False)
     (folder / RECORD).write_text(text + "\n", encoding="utf-8")
+    return list(written.values())
+
+
+def _mask_target(target: str) -> str:
+    # The mask gets its image's very name: anomalib pairs the two lists by sorting them, and "_mask" would sort
+    # "a_mask" behind "a1_mask" although "a" comes before "a1".
+    return target.replace("test", "ground_truth", 1)
+
+
+def _drop_what_spoils(folder: Path, written: dict[str, Picture]) -> list[Problem]:
+    """Remove the images that a check of the new folder names, and say why."""
+    dropped = []
+    targets = {folder / name: target for target in written for name in (target, _mask_target(target))}
+    for problem in check(folder):
+        if (target := targets.get(problem.file)) in written:
+            what = problem.what.replace(f"{folder}/", "")
+            dropped.append(Problem(written.pop(target).image, what, problem.remedy))
+            for path in {folder / target, folder / _mask_target(target)}:
+                path.unlink(missing_ok=True)
+                if path.parent.is_dir() and not any(path.parent.iterdir()):
+                    path.parent.rmdir()
+    return dropped
 
 
 def _mask(picture: Picture, size: tuple[int, ...], options: Options) -> NDArray[np.bool_]:
     """Read or draw the mask of a picture; the mask of a normal one must be empty."""
     if picture.mask is None:
         return np.zeros(size, dtype=bool)
-    if picture.mask.suffix.lower() == ".json":
-        annotation = read_labelme(picture.mask)
-        mask_size: tuple[int, ...] = annotation.size
-        mask = draw_mask(annotation, options.line_width) if mask_size == size else np.zeros(size, dtype=bool)
+    if isinstance(picture.mask, Annotation):
+        where = picture.mask.where
+        mask_size: tuple[int, ...] = picture.mask.size
+        mask = draw_mask(picture.mask, options.line_width) if mask_size == size else np.zeros(size, dtype=bool)
     else:
-        mask = read_mask(picture.mask, options.mask_threshold)
-        mask_size = mask.shape
+        mask = read_mask(picture.mask, options.mask_threshold, classes=picture.classes)
+        where, mask_size = picture.mask, mask.shape
     if mask_size != size:
         what = f"is {mask_size[1]} x {mask_size[0]} pixels and its image {picture.image.name} {size[1]} x {size[0]}"
         remedy = "Draw the mask on the image in its own size"
@@ -174,7 +229,7 @@ def _mask(picture: Picture, size: tuple[int, ...], options: Options) -> NDArray[
         remedy = "Draw it, or move the image to the normal ones"
     else:
         return mask
-    raise ProblemError.of(picture.mask, what, remedy)
+    raise ProblemError.of(where, what, remedy)
 
 
 def _save(pixels: NDArray[np.uint8], path: Path) -> None:

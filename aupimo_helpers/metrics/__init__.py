@@ -4,14 +4,8 @@ The class, ``AUPIMO``, needs anomalib and is therefore in ``aupimo_helpers.metri
 ``aupimo_helpers.AUPIMO``.
 """
 
-from aupimo_helpers.metrics.exact import (
-    PIMOCurves,
-    aupimo_scores,
-    no_skill_score,
-    pimo_curves,
-    recall_at_fpr,
-    threshold_at_fpr,
-)
+from aupimo_helpers.metrics.curves import PIMOCurves, pimo_curves, recall_at_fpr, threshold_at_fpr
+from aupimo_helpers.metrics.exact import aupimo_scores, no_skill_score
 from aupimo_helpers.metrics.reweight import reweighted_scores
 
 __all__ = [

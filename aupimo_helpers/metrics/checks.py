@@ -2,387 +2,220 @@
 
 The types of the errors are those of anomalib: ``ValueError`` (here its subclass ``InputError``) for a wrong value or
 shape, ``TypeError`` for a wrong dtype, ``RuntimeError`` for a computation that has nothing to compute from.
+
+PyTorch is not imported here: whoever passes a tensor has done that already, and who has files only needs none.
 """
 
+import itertools
 import math
-import warnings
-from collections.abc import Callable, Sequence
+import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
-import torch
-from torch import Tensor
 
-from aupimo_helpers.errors import AupimoError, InputError
+from aupimo_helpers.errors import InputError
 
-ArrayLike = Tensor | np.ndarray
-Images = ArrayLike | Sequence[ArrayLike]
-Namer = Callable[[int], str]
+if TYPE_CHECKING:
+    from torch import Tensor
 
-_FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+ArrayLike: TypeAlias = "Tensor | np.ndarray"
+Images: TypeAlias = "ArrayLike | Sequence[ArrayLike]"
 
-
-class UncertifiedError(AupimoError, RuntimeError):
-    """A score that was not kept could have changed the answer, so there is no answer."""
-
-
-def image_name(index: int) -> str:
-    """Name an image by its position, for messages.
-
-    Args:
-        index: Position of the image, counted from 0.
-
-    Returns:
-        The words that name it.
-
-    Example:
-        >>> image_name(3)
-        'image 3'
-    """
-    return f"image {index}"
+# Pixels that are looked at in one go: small enough to stay in a processor's cache and in little memory, large enough
+# to hide Python's overhead.
+PIXELS_AT_ONCE = 2**19
+_FLOATS = ("float16", "bfloat16", "float32", "float64")
 
 
 def check_rate(rate: float, what: str) -> float:
-    """Check one false positive rate.
-
-    Args:
-        rate: A number in (0, 1].
-        what: What it is, for the message.
-
-    Returns:
-        The rate as a Python float.
-
-    Raises:
-        TypeError: If it is not a number.
-        InputError: If it is outside (0, 1] or NaN.
-
-    Example:
-        >>> check_rate(1e-4, "fpr")
-        0.0001
-    """
+    """Check one false positive rate: a number in (0, 1]."""
     if isinstance(rate, bool) or not isinstance(rate, int | float | np.integer | np.floating):
-        msg = f"Expected {what} to be a number, but got {rate!r}."
-        raise TypeError(msg)
+        raise TypeError(f"Expected {what} to be a number, but got {rate!r}.")
     if not 0 < rate <= 1:
-        msg = f"Expected {what} to lie in (0, 1], but got {rate}."
-        raise InputError(msg)
+        raise InputError(f"Expected {what} to lie in (0, 1], but got {rate}.")
     return float(rate)
 
 
 def check_bounds(bounds: Sequence[float], what: str = "fpr_bounds") -> tuple[float, float]:
-    """Check the bounds of an interval of false positive rates.
-
-    Args:
-        bounds: ``(lower, upper)`` with ``0 < lower < upper <= 1``.
-        what: What they are, for the message.
-
-    Returns:
-        The bounds as two Python floats.
-
-    Raises:
-        TypeError: If this is not a tuple or list of numbers.
-        InputError: If there are not two, or they are out of order or out of (0, 1].
-
-    Example:
-        >>> check_bounds((1e-5, 1e-4))
-        (1e-05, 0.0001)
-    """
+    """Check the bounds of an interval of false positive rates: ``0 < lower < upper <= 1``."""
     if not isinstance(bounds, tuple | list):
-        msg = f"Expected {what} to be a tuple (lower, upper), but got {bounds!r}."
-        raise TypeError(msg)
+        raise TypeError(f"Expected {what} to be a tuple (lower, upper), but got {bounds!r}.")
     if len(bounds) != 2:
-        msg = f"Expected {what} to be two numbers (lower, upper), but got {len(bounds)}: {bounds!r}."
-        raise InputError(msg)
+        raise InputError(f"Expected {what} to be two numbers (lower, upper), but got {len(bounds)}: {bounds!r}.")
     lower = check_rate(bounds[0], f"the lower one of {what}")
     upper = check_rate(bounds[1], f"the upper one of {what}")
     if lower >= upper:
-        msg = f"Expected {what} to be in the order (lower, upper), but got ({lower}, {upper})."
-        raise InputError(msg)
+        raise InputError(f"Expected {what} to be in the order (lower, upper), but got ({lower}, {upper}).")
     return lower, upper
 
 
+def check_integer(number: int, what: str, at_least: int) -> int:
+    """Check an integer that has a smallest value."""
+    if isinstance(number, bool) or not isinstance(number, int | np.integer):
+        raise TypeError(f"Expected {what} to be an integer, but got {number!r}.")
+    if number < at_least:
+        raise InputError(f"Expected {what} to be at least {at_least}, but got {number}.")
+    return int(number)
+
+
 def check_enough_normal_pixels(pixels: int, lower: float) -> None:
-    """Refuse a lower FPR bound that is finer than one false positive pixel.
-
-    Args:
-        pixels: Number of pixels in all normal images.
-        lower: The lower bound of the FPR.
-
-    Raises:
-        InputError: If there are fewer than 1 / ``lower`` normal pixels.
-
-    Example:
-        >>> check_enough_normal_pixels(50_000, 1e-5)
-        Traceback (most recent call last):
-        aupimo_helpers.errors.InputError: The normal images have 50000 pixels in all, but the lower FPR bound ...
-    """
+    """Refuse a lower FPR bound that is finer than one false positive pixel."""
     needed = math.ceil(1 / lower * (1 - 1e-12))
     if pixels < needed:
-        msg = (
+        raise InputError(
             f"The normal images have {pixels} pixels in all, but the lower FPR bound {lower:g} needs at least "
             f"{needed} (one pixel must not weigh more than the bound); add normal images or raise the bounds."
         )
-        raise InputError(msg)
+
+
+def check_both_classes(num_normal: int, num_anomalous: int) -> None:
+    """Refuse a set that lacks normal or anomalous images."""
+    if not num_normal:
+        raise InputError(
+            "Expected at least one normal image (its mask all zero), "
+            f"but all {num_anomalous} images have anomalous pixels."
+        )
+    if not num_anomalous:
+        raise InputError(
+            "Expected at least one anomalous image (its mask not all zero), "
+            f"but the masks of all {num_normal} images are empty."
+        )
 
 
 @dataclass(frozen=True)
 class Stack:
-    """Images of one size, checked.
+    """Images of one size, checked: maps (n, H, W), float16, float32 or float64, row by row."""
 
-    Attributes:
-        maps: Scores, shape (n, H, W), floating point.
-        masks: True where anomalous, shape (n, H, W), bool, on the same device.
-        is_anomalous: Whether the mask has a True pixel, per image, shape (n,), bool.
-        first: Position of the first image in the whole set.
-        name: Names an image of the whole set, for messages.
-    """
-
-    maps: Tensor
-    masks: Tensor
-    is_anomalous: np.ndarray
-    first: int
-    name: Namer
+    maps: np.ndarray
+    mask_pixels: np.ndarray  # of each image, 0 for a normal one
+    mask_scores: np.ndarray  # of these pixels, image after image, float32 or float64, in an array of their own
+    dtype: str  # of the maps as they came: bfloat16 has become float32
+    first: int  # position of the first image in the whole set
 
     @property
-    def image_pixels(self) -> int:
+    def pixels(self) -> int:
         """Number of pixels of one image."""
-        return int(self.maps.shape[1] * self.maps.shape[2])
+        return self.maps.shape[1] * self.maps.shape[2]
 
 
-def as_tensor(array: object, what: str) -> Tensor:
-    """View a tensor or an array as a tensor, without a copy where that is possible.
-
-    Args:
-        array: A tensor, or a NumPy array of any byte order and strides, read-only ones (memory maps) included.
-        what: What it is, for the message.
-
-    Returns:
-        A tensor that must not be written to: it may share the array's memory.
-
-    Raises:
-        TypeError: If this is neither a tensor nor an array of numbers that PyTorch knows.
-
-    Example:
-        >>> as_tensor(np.ones(2), "maps")
-        tensor([1., 1.], dtype=torch.float64)
-    """
-    if isinstance(array, Tensor):
-        return array.detach()
-    if not isinstance(array, np.ndarray):
-        msg = f"Expected {what} to be a tensor or a NumPy array, but got {type(array).__name__}."
-        raise TypeError(msg)
-    if not array.dtype.isnative:
-        array = array.astype(array.dtype.newbyteorder("="))
-    if any(stride < 0 for stride in array.strides):
-        array = np.ascontiguousarray(array)
-    try:
-        with warnings.catch_warnings():
-            # PyTorch warns that a read-only array could be written to through the tensor; nothing here does
-            warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
-            return torch.from_numpy(array)
-    except TypeError as error:
-        msg = f"Expected {what} to have a floating point, integer or bool dtype, but got {array.dtype}."
-        raise TypeError(msg) from error
+def _as_array(values: object, what: str) -> tuple[np.ndarray, str]:
+    """Give a tensor or an array as an array, and its dtype's name; a copy only where it must be."""
+    torch = sys.modules.get("torch")
+    if torch is not None and isinstance(values, torch.Tensor):
+        tensor = values.detach().cpu()
+        if tensor.is_floating_point() and tensor.dtype not in (torch.float16, torch.float32, torch.float64):
+            tensor = tensor.float()  # bfloat16, which NumPy does not know
+        return tensor.numpy(), str(values.dtype)
+    if not isinstance(values, np.ndarray):
+        raise TypeError(f"Expected {what} to be a tensor or a NumPy array, but got {type(values).__name__}.")
+    if values.dtype.kind not in "biufc" or values.dtype.itemsize > 8:
+        raise TypeError(f"Expected {what} to have a floating point, integer or bool dtype, but got {values.dtype}.")
+    return values, values.dtype.newbyteorder("=").name
 
 
-def _checked_maps(maps: Tensor) -> Tensor:
-    if maps.dtype not in _FLOATS:
-        msg = (
+def make_stack(maps: object, masks: object, first: int = 0, name: str | None = None) -> Stack:
+    """Check images of one size; messages count them from ``first``, or call a single image by its ``name``."""
+    (scores, dtype), (truth, mask_dtype) = _as_array(maps, "anomaly maps"), _as_array(masks, "masks")
+    if dtype.removeprefix("torch.") not in _FLOATS:
+        raise TypeError(
             "Expected anomaly maps to be floating point (float16, bfloat16, float32 or float64), "
-            f"but got dtype {maps.dtype}."
+            f"but got dtype {dtype}."
         )
-        raise TypeError(msg)
-    return maps
-
-
-def _checked_masks(masks: Tensor, first: int, name: Namer) -> Tensor:
-    """Turn masks into bool, after checking that they hold 0 and 1 only."""
-    if masks.dtype == torch.bool:
-        return masks
-    if masks.dtype.is_floating_point or masks.dtype.is_complex:
-        msg = f"Expected masks to be bool or integers, but got dtype {masks.dtype}."
-        raise TypeError(msg)
-    for position, mask in enumerate(masks):
-        # not every PyTorch operation knows the unsigned types that are wider than a byte; int64 holds what they hold
-        values = mask if mask.dtype == torch.uint8 else mask.to(torch.int64)
-        wrong = (values != 0) & (values != 1)
-        if bool(wrong.any()):
-            msg = (
-                f"Expected masks to hold 0 and 1 only, but the mask of {name(first + position)} "
-                f"holds {int(values[wrong][0])}."
-            )
-            raise InputError(msg)
-    if masks.dtype in (torch.uint8, torch.int8):
-        return masks.view(torch.bool)
-    return masks.to(torch.int64) != 0 if masks.dtype != torch.int64 else masks != 0
-
-
-def any_true(rows: np.ndarray) -> np.ndarray:
-    """Tell for each row whether it has a True value.
-
-    Args:
-        rows: Shape (n, m), bool.
-
-    Returns:
-        Shape (n,), bool.
-
-    Example:
-        >>> any_true(np.eye(3, 8, k=6, dtype=bool))
-        array([ True,  True, False])
-    """
-    if rows.flags.c_contiguous and rows.shape[1] % 8 == 0:
-        rows = rows.view(np.uint64)  # eight values at a time
-    return np.asarray(rows.max(axis=1) != 0)
-
-
-def make_stack(maps: Tensor, masks: Tensor, first: int = 0, name: Namer = image_name) -> Stack:
-    """Check images of one size.
-
-    Args:
-        maps: Scores, shape (n, H, W).
-        masks: 0 / 1 or bool, same shape.
-        first: Position of the first image in the whole set.
-        name: Names an image of the whole set, for messages.
-
-    Returns:
-        The checked images.
-
-    Raises:
-        TypeError: If the maps are not floating point or the masks are.
-        InputError: If the shapes differ, are not (n, H, W), have no pixels, a score is NaN or infinite, or a mask
-            holds more than 0 and 1.
-
-    Example:
-        >>> make_stack(torch.zeros(2, 4, 4), torch.ones(2, 4, 4, dtype=torch.bool)).is_anomalous
-        array([ True,  True])
-    """
-    maps, masks = _checked_maps(maps), masks
-    for what, images in (("anomaly maps", maps), ("masks", masks)):
+    scores, truth = (a[:, 0] if a.ndim == 4 and a.shape[1] == 1 else a for a in (scores, truth))
+    for what, images in (("anomaly maps", scores), ("masks", truth)):
         if images.ndim != 3:
-            msg = (
-                f"Expected {what} to have 3 dimensions (N, H, W), but got {images.ndim}: shape {tuple(images.shape)}."
+            raise InputError(
+                f"Expected {what} to have 3 dimensions (N, H, W), but got {images.ndim}: shape {images.shape}."
             )
-            raise InputError(msg)
-    if maps.shape != masks.shape:
-        where = f" at {name(first)}" if len(maps) == len(masks) == 1 else ""
-        msg = (
+    if scores.shape != truth.shape:
+        where = f" at {name or f'image {first}'}" if len(scores) == len(truth) == 1 else ""
+        raise InputError(
             "Expected anomaly maps and masks to have the same shape, "
-            f"but got {tuple(maps.shape)} and {tuple(masks.shape)}{where}."
+            f"but got {scores.shape} and {truth.shape}{where}."
         )
-        raise InputError(msg)
-    if maps.shape[1] * maps.shape[2] == 0:
-        msg = f"Expected images with pixels, but {name(first)} has shape {tuple(maps.shape[1:])}."
-        raise InputError(msg)
-    check_finite(maps, first, name)
-    masks = _checked_masks(masks, first, name)
-    if masks.device != maps.device:
-        masks = masks.to(maps.device)
-    if not len(masks):
-        is_anomalous = np.zeros(0, dtype=bool)
-    elif masks.device.type == "cpu":
-        is_anomalous = any_true(masks.flatten(1).numpy())
-    else:
-        is_anomalous = masks.flatten(1).any(dim=1).cpu().numpy()
-    return Stack(maps, masks, is_anomalous, first, name)
+    if scores.shape[1] * scores.shape[2] == 0:
+        raise InputError(f"Expected images with pixels, but {name or f'image {first}'} has shape {scores.shape[1:]}.")
+    if truth.dtype.kind not in "biu":
+        raise TypeError(f"Expected masks to be bool or integers, but got dtype {mask_dtype}.")
+    # in the machine's byte order and row by row: a copy of the unusual ones only
+    scores = np.ascontiguousarray(scores, scores.dtype.newbyteorder("="))
+    truth = np.ascontiguousarray(truth, truth.dtype.newbyteorder("="))
+    of_masks, counts = [wide(scores[:0].ravel())], [0] * len(scores)
+    step = max(1, PIXELS_AT_ONCE // (scores.shape[1] * scores.shape[2]))
+    for start in range(0, len(scores), step):  # all that looks at all pixels, while they are in the processor's cache
+        some = slice(start, start + step)
+        _check_finite(scores[some], first + start, name)
+        here, counts[some] = _of_masks(scores[some], _two_valued(truth[some], first + start, name))
+        of_masks.append(here)
+    mask_pixels = np.array(counts, dtype=np.int64)
+    return Stack(scores, mask_pixels, np.concatenate(of_masks), dtype.removeprefix("torch."), first)
+
+
+def wide(scores: np.ndarray) -> np.ndarray:
+    """Make float16 to float32, which changes no comparison."""
+    return scores.astype(np.float32) if scores.dtype == np.float16 else scores
+
+
+def _of_masks(maps: np.ndarray, masks: np.ndarray) -> tuple[np.ndarray, list[int]]:
+    """Select the scores of the masks' pixels, and count those of each image."""
+    # few groups of eight pixels have one of a mask: only those are looked at one by one
+    together = 8 if masks[0].size % 8 == 0 else 1
+    groups = masks.reshape(-1).view(np.uint64 if together == 8 else np.uint8)
+    touched = np.flatnonzero(groups != 0)
+    near = masks.reshape(-1, together).take(touched, axis=0)
+    borders = touched.searchsorted(np.arange(len(masks) + 1) * (masks[0].size // together)).tolist()
+    counts = [int(np.count_nonzero(near[start:end])) for start, end in itertools.pairwise(borders)]
+    return wide(maps.reshape(-1, together).take(touched, axis=0).ravel()).compress(near.ravel()), counts
+
+
+def _check_finite(maps: np.ndarray, first: int, name: str | None) -> None:
+    # A NaN or an infinity anywhere makes the sum NaN or infinite: one fast pass. The sum of huge finite scores can
+    # overflow too, therefore the second look. PyTorch's threads are no faster, they wait for each other.
+    with np.errstate(all="ignore"):
+        if maps.dtype != np.float16 and math.isfinite(np.einsum("ijk->", maps)):
+            return
+    for position, image in enumerate(maps, start=first):
+        finite = np.isfinite(image)
+        if not finite.all():
+            raise InputError(
+                f"Expected finite anomaly scores, but the map of {name or f'image {position}'} holds "
+                f"{image[~finite][0]}."
+            )
+
+
+def _two_valued(masks: np.ndarray, first: int, name: str | None) -> np.ndarray:
+    """Turn masks into bool, after checking that they hold 0 and 1 only."""
+    if masks.dtype == bool:
+        return masks
+    for position, mask in enumerate(masks, start=first):
+        if mask.max() > 1 or mask.min() < 0:
+            raise InputError(
+                f"Expected masks to hold 0 and 1 only, but the mask of {name or f'image {position}'} "
+                f"holds {mask[(mask != 0) & (mask != 1)][0]}."
+            )
+    return masks.view(bool) if masks.itemsize == 1 else masks != 0
 
 
 def make_stacks(anomaly_maps: Images, masks: Images) -> list[Stack]:
-    """Check a whole set of images, of one size or of several.
-
-    Args:
-        anomaly_maps: Scores, a tensor or array (N, H, W), or a sequence of (H, W) of different sizes.
-        masks: 0 / 1 or bool, in the same form.
-
-    Returns:
-        The images: one stack for a tensor or array, else one per image.
-
-    Raises:
-        TypeError: If a dtype is wrong, or one is a sequence and the other is not.
-        InputError: If a shape or a mask is wrong.
-
-    Example:
-        >>> shapes = (2, 2), (3, 3)
-        >>> stacks = make_stacks([np.zeros(shape) for shape in shapes], [np.ones(shape, bool) for shape in shapes])
-        >>> [stack.image_pixels for stack in stacks]
-        [4, 9]
-    """
-    sequences = [isinstance(images, list | tuple) for images in (anomaly_maps, masks)]
-    if not any(sequences):
-        return [make_stack(as_tensor(anomaly_maps, "anomaly maps"), as_tensor(masks, "masks"))]
+    """Check a whole set: one stack for tensors or arrays (N, H, W), one per image for sequences of (H, W)."""
+    if not any(isinstance(images, list | tuple) for images in (anomaly_maps, masks)):
+        return [make_stack(anomaly_maps, masks)]
     if len(anomaly_maps) != len(masks):
-        msg = f"Expected as many masks as anomaly maps, but got {len(anomaly_maps)} maps and {len(masks)} masks."
-        raise InputError(msg)
+        raise InputError(
+            f"Expected as many masks as anomaly maps, but got {len(anomaly_maps)} maps and {len(masks)} masks."
+        )
     stacks = []
-    for index, (image, mask) in enumerate(zip(anomaly_maps, masks, strict=True)):
-        pair = as_tensor(image, f"the anomaly map of image {index}"), as_tensor(mask, f"the mask of image {index}")
-        for what, array in zip(("anomaly map", "mask"), pair, strict=True):
+    for index, pair in enumerate(zip(anomaly_maps, masks, strict=True)):
+        arrays = []
+        for what, values in zip(("anomaly map", "mask"), pair, strict=True):
+            array, _ = _as_array(values, f"the {what} of image {index}")
             if array.ndim != 2:
-                msg = (
+                raise InputError(
                     f"Expected the {what} of image {index} to have 2 dimensions (H, W), because a sequence was "
-                    f"given, but got shape {tuple(array.shape)}."
+                    f"given, but got shape {array.shape}."
                 )
-                raise InputError(msg)
-        stacks.append(make_stack(pair[0][None], pair[1][None], first=index))
+            arrays.append(array[None])
+        stacks.append(make_stack(arrays[0], arrays[1], first=index))
     return stacks
-
-
-def check_both_classes(num_normal: int, num_anomalous: int) -> None:
-    """Refuse a set that lacks normal or anomalous images.
-
-    Args:
-        num_normal: Number of images whose mask is empty.
-        num_anomalous: Number of the others.
-
-    Raises:
-        InputError: If either is 0.
-
-    Example:
-        >>> check_both_classes(0, 3)
-        Traceback (most recent call last):
-        aupimo_helpers.errors.InputError: Expected at least one normal image (its mask all zero), but all 3 images ...
-    """
-    if not num_normal:
-        msg = (
-            "Expected at least one normal image (its mask all zero), "
-            f"but all {num_anomalous} images have anomalous pixels."
-        )
-        raise InputError(msg)
-    if not num_anomalous:
-        msg = (
-            "Expected at least one anomalous image (its mask not all zero), "
-            f"but the masks of all {num_normal} images are empty."
-        )
-        raise InputError(msg)
-
-
-def check_finite(maps: Tensor, first: int = 0, name: Namer = image_name) -> None:
-    """Refuse NaN and infinite scores.
-
-    Args:
-        maps: Scores, shape (n, H, W), floating point.
-        first: Position of the first image in the whole set.
-        name: Names an image of the whole set, for messages.
-
-    Raises:
-        InputError: If a score is NaN or infinite.
-
-    Example:
-        >>> check_finite(torch.tensor([[[0.0, float("nan")]]]), 7)
-        Traceback (most recent call last):
-        aupimo_helpers.errors.InputError: Expected finite anomaly scores, but the map of image 7 holds nan.
-    """
-    # a NaN or an infinity anywhere makes the sum NaN or infinite: one fast pass. The sum of huge finite scores can
-    # overflow too, therefore the second look. NumPy does it on one thread as fast as the memory delivers, while
-    # PyTorch's threads wait for each other, for long if a core is busy with something else.
-    if maps.device.type == "cpu" and maps.dtype in (torch.float32, torch.float64):
-        total = np.einsum("ijk->", maps.numpy())
-    else:
-        total = maps.sum(dtype=torch.float64 if maps.dtype == torch.float64 else torch.float32)
-    if math.isfinite(float(total)):
-        return
-    for position, image in enumerate(maps):
-        wrong = ~torch.isfinite(image)
-        if bool(wrong.any()):
-            value = float(image[wrong][0])
-            msg = f"Expected finite anomaly scores, but the map of {name(first + position)} holds {value}."
-            raise InputError(msg)

@@ -1,268 +1,194 @@
 """What must be remembered of images that have passed, to compute AUPIMO once all have.
 
-Of a normal image only its highest scores can matter, because only thresholds with a small shared FPR count: a share
-``keep`` of its pixels is kept, and how far down the kept scores are complete, the image's floor. At and above the
-highest floor of all images nothing is missing, so the shared FPR is exact there. If it reaches the upper FPR bound
-within that range, the result is certified: no score that was dropped could change it. Of an anomalous image, the
-scores of its mask's pixels are kept.
+All scores of normal images are kept until a budget is full. Then one floor is raised, for all images: what is below
+it is dropped, at least half a budget of the highest scores stays, and images that come later are compared with the
+floor. The floor is raised again whenever the budget is full again. At and above it nothing is missing, so the shared
+FPR is exact there; if it reaches the upper bound U within that range, the result is certified: no score that was
+dropped could change it. Of an anomalous image, the scores of its mask's pixels are kept, those below the floor only
+as a number: they add nothing at any threshold above it.
 
-With N normal images no image can hold more than N * U of its pixels above the threshold of the upper bound U, so the
-result is always certified for ``N <= keep / U`` (100 images by default), and beyond that unless a single normal image
-has more than ``keep`` of its pixels there.
+With N normal images of at most p pixels the shared FPR at the floor is at least (budget / 2) / (N p). So nothing is
+ever refused for N p <= budget / (2 U), for any order of the images and any split over processes (of which the highest
+floor counts): 2e10 pixels at the default bounds, 320,000 images of 256 x 256. For larger sets the budget grows with
+the set, to at least 8 U N p scores; then only a set whose first images score far higher than its later ones can be
+refused.
 """
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
-import torch
-from torch import Tensor
 
-from aupimo_helpers.metrics import checks, exact
-from aupimo_helpers.metrics.checks import Stack, UncertifiedError
-from aupimo_helpers.metrics.exact import NormalScores, SharedFPR
+from aupimo_helpers.errors import AupimoError
+from aupimo_helpers.metrics import exact
+from aupimo_helpers.metrics.checks import Stack
+from aupimo_helpers.metrics.exact import Normals, NormalScores, SharedFPR
 
-_SAMPLES = 2**13
+# Scores: 16 MiB in float32; and, for high bounds, what is enough for this many normal pixels in any order
+_BUDGET, _PIXELS_IN_ANY_ORDER = 2**22, 2**28
+_SAMPLES = 2**15
+_CHUNKS = 32  # where there are twice as many, the newer half is joined
+_RUN = -1  # in the column of mask pixels: this row is not an image, but says which normal scores come next
+DTYPES = ("float16", "bfloat16", "float32", "float64")
 
 
-@dataclass(frozen=True)
+class UncertifiedError(AupimoError, RuntimeError):
+    """A score that was not kept could have changed the answer, so there is no answer."""
+
+
+def default_budget(upper: float) -> int:
+    """Give the number of normal scores to keep, at the upper bound of the shared FPR."""
+    return max(_BUDGET, math.ceil(2 * upper * _PIXELS_IN_ANY_ORDER))
+
+
+@dataclass
 class Memory:
-    """What is kept of some images: three tensors that are joined with others' by concatenation.
+    """What is kept of some images: lists of arrays that are joined with others' by concatenation.
 
-    Attributes:
-        scores: Kept scores, image after image, shape (n,), of the maps' dtype.
-        floors: Per image the score down to which the kept scores are complete, shape (N,), of the maps' dtype; minus
-            infinity if nothing was dropped.
-        records: Four numbers per image, shape (4 N,), int64: whether it is anomalous (1) or normal (0); the number of
-            pixels of a normal image or of an anomalous image's mask; how many of ``scores`` are the image's; how many
-            pixels of a normal image tie with its floor (these are not in ``scores``).
+    A row of ``records`` (4 integers) is an image: its pixels, those of its mask (0: normal), how many of ``masks``
+    are its own, which of ``DTYPES`` its map had. Or it is a run of normal scores: pixels of the images, ``_RUN``, how
+    many of ``normal`` and how many of ``counts`` (all or none) come next.
     """
 
-    scores: Tensor
-    floors: Tensor
-    records: Tensor
+    upper: float
+    budget: int
+    normal: list[np.ndarray] = field(default_factory=list)
+    counts: list[np.ndarray] = field(default_factory=list)
+    masks: list[np.ndarray] = field(default_factory=list)
+    records: list[np.ndarray] = field(default_factory=list)
+    floors: list[np.ndarray] = field(default_factory=list)
 
     @property
-    def table(self) -> np.ndarray:
-        """The records, shape (N, 4)."""
-        return self.records.cpu().numpy().reshape(-1, 4)
+    def lists(self) -> tuple[list[np.ndarray], ...]:
+        """What is kept, in the order of the fields."""
+        return self.normal, self.counts, self.masks, self.records, self.floors
 
     @property
     def nbytes(self) -> int:
-        """Bytes of the three tensors."""
-        return sum(tensor.numel() * tensor.element_size() for tensor in (self.scores, self.floors, self.records))
+        """Bytes of what is kept."""
+        return sum(array.nbytes for arrays in self.lists for array in arrays)
+
+    @property
+    def images(self) -> np.ndarray:
+        """The images' rows of the records, (N, 4)."""
+        table = _joined(self.records, np.int64).reshape(-1, 4)
+        return table[table[:, 1] != _RUN]
+
+    @property
+    def floor(self) -> float:
+        """The score from which on all of the normal scores are there."""
+        return float(_joined(self.floors).max(initial=-math.inf))
+
+    def add(self, stack: Stack) -> None:
+        """Take what can matter from images, and raise the floor if that is too much."""
+        new = list(exact.normal_parts(stack))
+        room = self.budget - sum(map(len, self.normal)) - sum(len(part.scores) for part in new)
+        rows = np.zeros((len(stack.mask_pixels), 4), dtype=np.int64)
+        rows[:, 0], rows[:, 1], rows[:, 3] = stack.pixels, stack.mask_pixels, DTYPES.index(stack.dtype)
+        floor = self.floor
+        stays = stack.mask_scores >= floor
+        rows[:, 2] = exact.count_true(stays, stack.mask_pixels)
+        self.masks.append(stack.mask_scores.compress(stays))
+        self.records.append(rows.ravel())
+        self.floors = self.floors or [np.array([-math.inf])]
+        if room < 0 and room + self._grown() - self.budget < 0:
+            self._raise_floor(new)
+        else:
+            copies = (NormalScores(part.pixels, part.scores.copy()) for part in new)
+            self._append(exact.select(new, floor) if floor > -math.inf else copies)
+        for chunks in self.lists:
+            if len(chunks) > 2 * _CHUNKS:
+                chunks[_CHUNKS:] = [np.concatenate(chunks[_CHUNKS:])]
+
+    def _grown(self) -> int:
+        """The budget for the images so far."""
+        images = self.images
+        normal = images[images[:, 1] == 0]
+        return max(self.budget, math.ceil(8 * self.upper * len(normal) * normal[:, 0].max(initial=0)))
+
+    def _append(self, parts: Iterable[NormalScores]) -> None:
+        for part in parts:
+            counts = np.zeros(0, dtype=np.int64) if part.counts is None else part.counts
+            self.normal.append(part.scores)
+            self.counts.append(counts)
+            self.records.append(np.array([part.pixels, _RUN, len(part.scores), len(counts)]))
+
+    def _parts(self) -> list[NormalScores]:
+        table = _joined(self.records, np.int64).reshape(-1, 4)
+        runs = table[table[:, 1] == _RUN]
+        if len(set(runs[:, 0].tolist())) <= 1 and not runs[:, 3].any():  # without a copy
+            parts = [NormalScores(int(runs[0, 0]), chunk) for chunk in self.normal]
+        else:
+            scores = np.split(_joined(self.normal), np.cumsum(runs[:, 2])[:-1])
+            counts = np.split(_joined(self.counts, np.int64), np.cumsum(runs[:, 3])[:-1])
+            parts = [
+                NormalScores(pixels, of_run, how_often if len(how_often) == len(of_run) else None)
+                for pixels, of_run, how_often in zip(runs[:, 0].tolist(), scores, counts, strict=True)
+            ]
+        floors = _joined(self.floors)
+        if len(floors) and floors.min() < floors.max():  # several processes
+            parts = exact.select(parts, self.floor)
+        return parts
+
+    def _raise_floor(self, new: Sequence[NormalScores]) -> None:
+        """Drop the lowest scores of these and of what was kept: a half to three quarters of the budget stay."""
+        parts, budget = [*self._parts(), *new], self._grown()
+        few = exact.sample(parts, _SAMPLES)
+        rank = int(0.55 * budget * len(few) / sum(len(part.scores) for part in parts))
+        while True:
+            floor = max(self.floor, float(few[rank]) if rank < len(few) else -math.inf)
+            kept = exact.select(parts, floor)
+            number = sum(len(part.scores) for part in kept)
+            if 2 * number >= budget or floor == self.floor:
+                break
+            rank = 2 * rank + 8
+        if 4 * number > 3 * budget:  # ties, perhaps, or an unlucky sample
+            kept = [NormalScores(pixels, *counted) for pixels, counted in exact.tally(kept).items()]
+            scores = np.concatenate([part.scores for part in kept])
+            if 4 * len(scores) > 3 * budget:
+                place = len(scores) - budget // 2
+                floor = float(np.partition(scores, place)[place])
+                kept = exact.select(kept, floor)
+        self._keep_from(floor, kept)
+
+    def _keep_from(self, floor: float, kept: Sequence[NormalScores]) -> None:
+        images, scores = self.images, _joined(self.masks)
+        stays = scores >= floor
+        images[:, 2] = exact.count_true(stays, images[:, 2])
+        self.normal, self.counts, self.masks, self.floors = [], [], [scores.compress(stays)], [np.array([floor])]
+        self.records = [images.ravel()]
+        self._append(kept)
+
+    def normals(self) -> Normals:
+        """Give the normal images, with their scores from the floor on."""
+        images = self.images
+        pixels = images[images[:, 1] == 0, 0]
+        return Normals(self._parts(), len(pixels), int(pixels.sum()))
+
+    def certified(self, normals: Normals, fpr: float) -> SharedFPR:
+        """Compute the shared FPR down to ``fpr`` or the floor, or say that this is not down to the upper bound."""
+        curve = normals.top(fpr)
+        if curve.fpr[-1] < self.upper:
+            images = self.images
+            largest = int(images[images[:, 1] == 0, 0].max())
+            raise UncertifiedError(
+                f"The kept scores of the normal images are complete only to a shared FPR of {curve.fpr[-1]:.3g}, "
+                f"below the upper bound {self.upper:g}: for {normals.num_images} normal images of up to {largest} "
+                f"pixels in this order a budget of {self.budget} scores is too small; with "
+                f"budget={math.ceil(2 * self.upper * normals.num_images * largest)} any order will do."
+            )
+        return curve
+
+    def per_image(self, compute: Callable[..., np.ndarray], *arguments: object) -> np.ndarray:
+        """Compute something of each image from the scores of its mask; NaN for normal images."""
+        images = self.images
+        anomalous = images[:, 1] > 0
+        computed = compute(images[anomalous, 1], _joined(self.masks), *arguments, kept=images[anomalous, 2])
+        everything = np.full((len(images), *computed.shape[1:]), np.nan)
+        everything[anomalous] = computed
+        return everything
 
 
-def join(memories: Sequence[Memory]) -> Memory:
-    """Join what is kept of several batches or processes.
-
-    Args:
-        memories: At least one.
-
-    Returns:
-        The memory of all images, in order.
-
-    Example:
-        >>> empty = Memory(torch.zeros(0), torch.zeros(0), torch.zeros(0, dtype=torch.int64))
-        >>> join([empty, empty]).nbytes
-        0
-    """
-    return Memory(
-        torch.cat([memory.scores for memory in memories]),
-        torch.cat([memory.floors for memory in memories]),
-        torch.cat([memory.records for memory in memories]),
-    )
-
-
-def keep_highest(scores: Tensor, keep: float) -> tuple[np.ndarray, float, int]:
-    """Keep the highest scores of an image.
-
-    Args:
-        scores: Scores of all pixels, shape (pixels,), float32 or float64.
-        keep: Share of the pixels to keep, in (0, 1].
-
-    Returns:
-        The kept scores in no particular order; the floor, itself not among them; and how many pixels tie with it. If
-        ``keep`` covers all pixels: all scores, minus infinity, and 0.
-
-    Example:
-        >>> kept, floor, ties = keep_highest(torch.tensor([5.0, 1.0, 4.0, 4.0, 2.0]), 0.4)
-        >>> kept.tolist(), floor, ties
-        ([5.0], 4.0, 2)
-    """
-    number = math.ceil(keep * len(scores))
-    if number >= len(scores):
-        return exact.as_numpy(scores).copy(), -math.inf, 0
-    # a sample tells which threshold is probably low enough: cheaper than ordering the whole image
-    sample = np.sort(exact.as_numpy(scores[:: max(1, len(scores) // _SAMPLES) | 1]))[::-1]
-    rank = int(keep * len(sample) + 4 * math.sqrt(keep * len(sample)) + 8)
-    while True:
-        threshold = float(sample[rank]) if rank < len(sample) else -math.inf
-        candidates, _ = exact.pick(scores[None], exact.at_least(scores, threshold)[None])
-        if len(candidates) >= number:
-            floor = np.partition(candidates, len(candidates) - number)[len(candidates) - number]
-            return candidates[candidates > floor], float(floor), int((candidates == floor).sum())
-        rank *= 4
-
-
-def remember(stack: Stack, keep: float) -> Memory:
-    """Take from images what must be kept.
-
-    Args:
-        stack: Images of one size.
-        keep: Share of a normal image's pixels to keep, in (0, 1].
-
-    Returns:
-        What is kept; a few per cent of the images' bytes.
-
-    Raises:
-        InputError: If a score is NaN or infinite.
-
-    Example:
-        >>> stack = checks.make_stack(torch.rand(2, 10, 10), torch.zeros(2, 10, 10, dtype=torch.bool))
-        >>> remember(stack, 0.1).table.tolist()
-        [[0, 100, 9, 1], [0, 100, 9, 1]]
-    """
-    number = len(stack.is_anomalous)
-    scores: list[np.ndarray] = [np.zeros(0)] * number
-    floors = np.full(number, -math.inf)
-    records = np.zeros((number, 4), dtype=np.int64)
-    for positions, counts, of_masks in exact.mask_scores([stack]):
-        for index, kept in zip((positions - stack.first).tolist(), exact.split(counts, of_masks), strict=True):
-            scores[index], records[index] = kept, (1, len(kept), len(kept), 0)
-    for position, images in exact.normal_pieces(stack):
-        for index, image in enumerate(images, start=position - stack.first):
-            scores[index], floors[index], ties = keep_highest(image.flatten(), keep)
-            records[index] = 0, stack.image_pixels, len(scores[index]), ties
-    return Memory(
-        torch.from_numpy(np.concatenate(scores) if scores else np.zeros(0)).to(stack.maps),
-        torch.from_numpy(floors).to(stack.maps),
-        torch.from_numpy(records.reshape(-1)).to(stack.maps.device),
-    )
-
-
-def normal_curve(memory: Memory) -> SharedFPR:
-    """Compute the shared FPR as far down as the kept scores are complete.
-
-    Args:
-        memory: What is kept of all images, at least one of them normal.
-
-    Returns:
-        The shared FPR, exact, at each distinct normal score from the highest floor upwards.
-    """
-    table, floors, scores = memory.table, exact.as_numpy(memory.floors), exact.as_numpy(memory.scores)
-    normal = table[:, 0] == 0
-    complete_to = floors[normal].max()
-    of_normal = np.repeat(normal, table[:, 2])
-    pixels = np.repeat(table[:, 1], table[:, 2])[of_normal]
-    scores = scores[of_normal]
-    pixels, scores = pixels[scores >= complete_to], scores[scores >= complete_to]
-    tied = normal & (table[:, 3] > 0) & (floors >= complete_to)
-    parts = []
-    for size in np.unique(table[normal, 1]).tolist():
-        parts.append(NormalScores(size, scores[pixels == size]))
-        here = tied & (table[:, 1] == size)
-        if here.any():
-            parts.append(NormalScores(size, floors[here], table[here, 3]))
-    return exact.shared_fpr(parts, int(normal.sum()))
-
-
-def certified_curve(memory: Memory, upper: float) -> SharedFPR:
-    """Compute the shared FPR and make sure that it is known down to the upper bound.
-
-    Args:
-        memory: What is kept of all images, at least one of them normal.
-        upper: Upper bound of the shared FPR.
-
-    Returns:
-        The shared FPR, exact; its last value is at least ``upper``.
-
-    Raises:
-        UncertifiedError: If a score that was dropped could have changed the shared FPR at or below ``upper``.
-    """
-    curve = normal_curve(memory)
-    if curve.fpr[-1] < upper:
-        table, floors = memory.table, exact.as_numpy(memory.floors)
-        worst = int(np.argmax(np.where(table[:, 0] == 0, floors, -np.inf)))
-        share = (table[worst, 2] + table[worst, 3]) / table[worst, 1]
-        msg = (
-            f"The kept scores of the normal images are complete only to a shared FPR of {curve.fpr[-1]:.3g}, below "
-            f"the upper bound {upper:g}: the {share:.2%} of pixels that were kept of {checks.image_name(worst)} all "
-            f"score at least {floors[worst]:g}; create the metric with a larger `keep` (keep=1.0 drops nothing)."
-        )
-        raise UncertifiedError(msg)
-    return curve
-
-
-def prune(memory: Memory, fpr: float) -> Memory:
-    """Drop normal scores below the one at which the shared FPR reaches ``fpr``, so far.
-
-    Args:
-        memory: What is kept of the images so far.
-        fpr: Shared FPR down to which scores stay.
-
-    Returns:
-        A smaller memory with higher floors; the same one if nothing can be dropped.
-    """
-    table, scores, floors = memory.table, exact.as_numpy(memory.scores), exact.as_numpy(memory.floors)
-    if not (table[:, 0] == 0).any():
-        return memory
-    curve = normal_curve(memory).down_to(fpr)
-    floor = curve.scores[-1]
-    image = np.repeat(np.arange(len(table)), table[:, 2])
-    normal = table[:, 0] == 0
-    stays = ~normal[image] | (scores >= floor)
-    raised = normal & (floors < floor)
-    table = table.copy()
-    table[:, 2] = np.bincount(image[stays], minlength=len(table))
-    table[raised, 3] = 0
-    device, dtype = memory.scores.device, memory.scores.dtype
-    return Memory(
-        torch.from_numpy(scores[stays]).to(device, dtype),
-        torch.from_numpy(np.where(raised, floor, floors)).to(device, dtype),
-        torch.from_numpy(table.flatten()).to(device),
-    )
-
-
-def scores_of_memory(memory: Memory, curve: SharedFPR, lower: float, upper: float) -> np.ndarray:
-    """Compute AUPIMO per image from what is kept.
-
-    Args:
-        memory: What is kept of all images.
-        curve: The shared FPR, known down to ``upper``.
-        lower: Lower bound L.
-        upper: Upper bound U.
-
-    Returns:
-        Shape (N,), float64; NaN for normal images.
-    """
-    curve = curve.down_to(upper)
-    table = exact.lengths(curve, lower, upper)
-    aupimos = np.full(len(memory.floors), np.nan)
-    anomalous, counts, scores = _mask_scores(memory)
-    aupimos[anomalous] = exact.mean_lengths(counts, scores, table)
-    return aupimos
-
-
-def recalls_of_memory(memory: Memory, thresholds: np.ndarray) -> np.ndarray:
-    """Compute the TPR of each image at each threshold from what is kept.
-
-    Args:
-        memory: What is kept of all images.
-        thresholds: Shape (K,).
-
-    Returns:
-        Shape (N, K), float64; NaN rows for normal images.
-    """
-    tprs = np.full((len(memory.floors), len(thresholds)), np.nan)
-    anomalous, counts, scores = _mask_scores(memory)
-    tprs[anomalous] = exact.recalls(counts, scores, thresholds)
-    return tprs
-
-
-def _mask_scores(memory: Memory) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Give which images are anomalous (shape (N,)), the pixels of each one's mask, and the scores of these."""
-    table = memory.table
-    anomalous = table[:, 0] == 1
-    return anomalous, table[anomalous, 2], exact.as_numpy(memory.scores)[np.repeat(anomalous, table[:, 2])]
+def _joined(chunks: Sequence[np.ndarray], dtype: type = np.float32) -> np.ndarray:
+    return chunks[0] if len(chunks) == 1 else np.concatenate(chunks) if chunks else np.zeros(0, dtype)

@@ -1,7 +1,9 @@
 """The exact AUPIMO as a metric for anomalib and torchmetrics."""
 
+import copy
 import math
 import warnings
+import zlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -13,15 +15,15 @@ from torch import Tensor
 from torchmetrics import Metric
 from torchmetrics.utilities.distributed import gather_all_tensors
 
-from aupimo_helpers.errors import InputError
-from aupimo_helpers.metrics import checks, exact
-from aupimo_helpers.metrics import memory as accumulate
-from aupimo_helpers.metrics.exact import SharedFPR
-from aupimo_helpers.metrics.memory import Memory
+from aupimo_helpers.metrics import checks, curves, exact
+from aupimo_helpers.metrics.exact import Normals, SharedFPR
+from aupimo_helpers.metrics.memory import DTYPES, Memory, default_budget
 
-# Scores of normal images (16 MiB in float32) after which those that have become too low are dropped
-_SCORES_AT_MOST = 2**22
 _POINTS_BELOW, _POINTS_BETWEEN, _POINTS_ABOVE = 50, 300, 100
+# So many normal scores are sorted for the curves; the points at higher FPRs are chosen from a sample of the scores.
+_SORTED, _SAMPLES = 2**17, 2**15
+_FLOATS, _INTEGERS = ("normal", "masks", "floors"), ("counts", "records")
+Results = Tensor | tuple[PIMOResult, AUPIMOResult]
 
 
 class _ExactAUPIMO(Metric):
@@ -31,10 +33,6 @@ class _ExactAUPIMO(Metric):
     higher_is_better: bool | None = True
     full_state_update: bool = False
 
-    scores: list[Tensor]
-    floors: list[Tensor]
-    records: list[Tensor]
-
     def __init__(
         self,
         num_thresholds: int | None = None,
@@ -42,22 +40,36 @@ class _ExactAUPIMO(Metric):
         return_average: bool = True,
         force: bool = False,
         *,
+        budget: int | None = None,
         keep: float | None = None,
         **kwargs: Any,  # noqa: ANN401
     ) -> None:
         super().__init__(**kwargs)
         if num_thresholds is not None:
-            _explain_num_thresholds(num_thresholds)
+            checks.check_integer(num_thresholds, "num_thresholds", 2)
+            _not_needed(
+                f"num_thresholds={num_thresholds}",
+                "this AUPIMO is exact at every distinct score of the normal images, so there is no grid of "
+                "thresholds whose fineness matters",
+            )
+        if keep is not None:
+            checks.check_rate(keep, "keep")
+            _not_needed(
+                f"keep={keep}",
+                "a budget for the whole set has taken its place, and the next version will not accept it",
+            )
         self.fpr_bounds = checks.check_bounds(fpr_bounds)
         self.return_average = return_average
         self.force = force
-        self.keep = min(1.0, 100 * self.fpr_bounds[1]) if keep is None else checks.check_rate(keep, "keep")
-        if self.keep < self.fpr_bounds[1]:
-            msg = f"Expected keep to be at least the upper FPR bound {self.fpr_bounds[1]:g}, but got {keep}."
-            raise InputError(msg)
-        self._scores_at_most = _SCORES_AT_MOST
-        for name in ("scores", "floors", "records"):
+        upper = self.fpr_bounds[1]
+        self.budget = default_budget(upper) if budget is None else checks.check_integer(budget, "budget", 2)
+        self._maps_device: torch.device | None = None
+        for name in (*_FLOATS, *_INTEGERS):
             self.add_state(name, default=[], dist_reduce_fx="cat")
+        # What decides which scores are kept. In a MetricCollection, metrics with equal states share them: this state
+        # keeps apart those that have seen nothing yet that they treat unequally.
+        fields = zlib.crc32(repr(getattr(self, "fields", None)).encode())
+        self.add_state("policy", default=torch.tensor([self.budget, 1 / upper, fields]), dist_reduce_fx="max")
 
     def __repr__(self) -> str:
         lower, upper = self.fpr_bounds
@@ -65,142 +77,148 @@ class _ExactAUPIMO(Metric):
 
     @staticmethod
     def normalizing_factor(fpr_bounds: tuple[float, float]) -> float:
-        """Give ln(U / L), the largest value that the integral can have.
-
-        Args:
-            fpr_bounds: Lower and upper bound of the shared FPR.
-
-        Returns:
-            The factor that the integral is divided by.
-
-        Raises:
-            InputError: If the bounds are out of order or out of (0, 1].
-
-        Example:
-            >>> round(AUPIMO.normalizing_factor((1e-5, 1e-4)), 3)
-            2.303
-        """
+        """Give ln(U / L), the largest value that the integral can have."""
         lower, upper = checks.check_bounds(fpr_bounds)
         return math.log(upper / lower)
 
     @property
     def memory(self) -> Memory:
         """What is kept of the images so far, on this process (or of all, while synchronised)."""
-        # after a synchronisation torchmetrics leaves a tensor where there was a list
-        states = [
-            [state] if isinstance(state, Tensor) else state for state in (self.scores, self.floors, self.records)
-        ]
-        if not states[0]:
-            return Memory(torch.zeros(0), torch.zeros(0), torch.zeros(0, dtype=torch.int64))
-        return Memory(*(torch.cat(state) for state in states))
+        memory = Memory(self.fpr_bounds[1], self.budget)
+        for name in (*_FLOATS, *_INTEGERS):
+            state = getattr(self, name)  # after a synchronisation, a tensor where there was a list
+            chunks = [state] if isinstance(state, Tensor) else state
+            getattr(memory, name).extend(chunk.cpu().numpy() for chunk in chunks)
+        return memory
 
     @property
     def num_images(self) -> int:
         """Number of images so far."""
-        return len(self.memory.floors)
+        return len(self.memory.images)
 
     @property
     def image_classes(self) -> Tensor:
         """Class of each image so far, shape (N,), int32: 0 normal, 1 anomalous."""
-        return self.memory.records[::4].to(torch.int32)
+        return self._on_device(self.memory.images[:, 1] > 0).to(torch.int32)
+
+    def _on_device(self, values: np.ndarray) -> Tensor:
+        device = self._maps_device or self.device
+        tensor = torch.from_numpy(values.copy())
+        return tensor if device.type == "mps" else tensor.to(device)  # MPS has no float64
 
     def update(self, anomaly_maps: Tensor, masks: Tensor) -> None:
-        """Take what can matter from a batch of images.
+        """Take what can matter from a batch of images, (N, H, W) or (N, 1, H, W); batches may differ in size."""
+        memory = self.memory
+        memory.add(checks.make_stack(anomaly_maps, masks, first=len(memory.images)))
+        for name in (*_FLOATS, *_INTEGERS):
+            setattr(self, name, [torch.from_numpy(chunk) for chunk in getattr(memory, name)])
+        self._maps_device = torch.device(getattr(anomaly_maps, "device", "cpu"))
 
-        Args:
-            anomaly_maps: Scores, shape (N, H, W), floating point. Batches may differ in size.
-            masks: 0 / 1 or bool, same shape.
-
-        Raises:
-            TypeError: If the maps are not floating point or the masks are.
-            InputError: If the shapes differ or are not (N, H, W), a score is NaN or infinite, or a mask is not
-                two-valued. The message counts the images from 0 over all updates.
-        """
-        first = sum(len(floors) for floors in self.floors)
-        maps, masks = checks.as_tensor(anomaly_maps, "anomaly maps"), checks.as_tensor(masks, "masks")
-        self._append(accumulate.remember(checks.make_stack(maps, masks, first), self.keep))
-        if sum(len(scores) for scores in self.scores) > self._scores_at_most:
-            self._prune()
-
-    def _append(self, memory: Memory) -> None:
-        self.scores.append(memory.scores)
-        self.floors.append(memory.floors)
-        self.records.append(memory.records)
-
-    def _prune(self) -> None:
-        memory = accumulate.prune(self.memory, self.keep / 5)
-        self.scores, self.floors, self.records = [], [], []
-        self._append(memory)
-        self._scores_at_most = max(_SCORES_AT_MOST, 2 * len(memory.scores))
+    def forward(self, *args: Any, **kwargs: Any) -> Results | None:  # noqa: ANN401
+        """Take a batch, and give its own score (forced): NaN, or None for results per image, where it has none."""
+        self.update(*args, **kwargs)
+        batch = copy.copy(self)
+        batch._to_sync, batch._update_count = self.dist_sync_on_step, 0
+        for name in (*_FLOATS, *_INTEGERS):
+            setattr(batch, name, [])
+        batch.update(*args, **kwargs)
+        normals = batch.memory.normals()
+        score: Results | None = torch.tensor(math.nan, dtype=torch.float64) if self.return_average else None
+        if 0 < normals.num_images < batch.num_images and normals.top(1e-9).fpr[0] < 1:
+            score = batch.compute(force=True)
+        self._forward_cache = score  # type: ignore[assignment]
+        return score
 
     def _sync_dist(
         self,
         dist_sync_fn: Callable = gather_all_tensors,
         process_group: Any = None,  # noqa: ANN401
     ) -> None:
-        # for a process that saw no image, torchmetrics would send a float32 tensor where the others send integers
-        if not self.records:
-            self.records.append(torch.zeros(0, dtype=torch.int64, device=self.device))
+        # processes whose maps have different dtypes, or that saw no image, must send tensors of one dtype
+        for names, dtype in ((_FLOATS, torch.float64), (_INTEGERS, torch.int64)):
+            for name in names:
+                empty = torch.zeros(0, dtype=dtype, device=self.device)
+                setattr(self, name, [torch.cat([empty, *(chunk.to(empty) for chunk in getattr(self, name))])])
         super()._sync_dist(dist_sync_fn, process_group)
 
-    def compute(self, force: bool | None = None) -> Tensor | tuple[PIMOResult, AUPIMOResult]:
-        """Compute the score from what was kept.
-
-        Args:
-            force: Overrides the constructor's argument.
-
-        Returns:
-            The mean AUPIMO of the anomalous images, a float64 scalar; or, if ``return_average`` is False, the PIMO
-            curves and the AUPIMO scores in anomalib's types. The curves have a few hundred points, all exact, from
-            FPR 0 (or one pixel) up to where the kept scores are complete, always beyond the upper bound.
-
-        Raises:
-            RuntimeError: If ``update`` was not called.
-            InputError: If there is no normal or no anomalous image, or (unless forced) fewer than 1 / L normal
-                pixels, or no threshold with a shared FPR in (0, U).
-            UncertifiedError: (a ``RuntimeError``) If a score that was dropped could have changed the result.
-        """
+    def compute(self, force: bool | None = None) -> Results:
+        """Compute the score from what was kept: see the class."""
         memory = self.memory
-        if not len(memory.floors):
-            msg = "No anomaly maps and masks have been added yet: call `update` before `compute`."
-            raise RuntimeError(msg)
+        images = memory.images
+        if not len(images):
+            raise RuntimeError("No anomaly maps and masks have been added yet: call `update` before `compute`.")
         force = self.force if force is None else force
         lower, upper = self.fpr_bounds
-        table = memory.table
-        normal = table[:, 0] == 0
+        normal = images[:, 1] == 0
         checks.check_both_classes(int(normal.sum()), int((~normal).sum()))
+        normals = memory.normals()
         if not force:
-            checks.check_enough_normal_pixels(int(table[normal, 1].sum()), lower)
-        curve = accumulate.certified_curve(memory, upper)
+            checks.check_enough_normal_pixels(normals.num_pixels, lower)
+        sortable = 0.0 if self.return_average else min(1.0, _SORTED / normals.num_pixels)
+        top = memory.certified(normals, max(upper, sortable))
+        curve = top.down_to(upper)
         exact.check_operating_points(curve, 1.0 if force else upper)
-        aupimos = accumulate.scores_of_memory(memory, curve, lower, upper)
-        device = memory.floors.device
+        aupimos = memory.per_image(exact.mean_lengths, exact.lengths(curve, lower, upper))
         if self.return_average:
             # fsum rounds once, so the order of the images (which differs between processes) does not show
-            average = math.fsum(aupimos[~normal].tolist()) / int((~normal).sum())
-            return exact.on_device(np.array(average), device)
-        pimo_result = _pimo_result(memory, curve, lower, upper)
+            return self._on_device(np.array(math.fsum(aupimos[~normal].tolist()) / int((~normal).sum())))
         inside = int(((curve.fpr >= lower) & (curve.fpr <= upper)).sum())
         lowest, highest = exact.threshold_bounds(curve, lower, upper)
-        return pimo_result, AUPIMOResult(
+        return self._pimo_result(memory, normals, top), AUPIMOResult(
             fpr_lower_bound=lower,
             fpr_upper_bound=upper,
             num_thresholds=inside if inside >= 2 else None,
             thresh_lower_bound=lowest,
             thresh_upper_bound=highest,
-            aupimos=exact.on_device(aupimos, device),
+            aupimos=self._on_device(aupimos),
         )
+
+    def _pimo_result(self, memory: Memory, normals: Normals, top: SharedFPR) -> PIMOResult:
+        lower, upper = self.fpr_bounds
+        targets: list[np.ndarray] = [
+            np.geomspace(min(top.fpr[0], lower), lower, _POINTS_BELOW),
+            np.geomspace(lower, upper, _POINTS_BETWEEN),
+            np.geomspace(upper, 1, _POINTS_ABOVE) if upper < 1 else np.zeros(0),
+            # the points next to the bounds, so that the nearest one to a bound is that of the full curve
+            top.fpr[[max(0, top.position(bound) - 1) for bound in (lower, upper)]],
+            top.fpr if len(top.fpr) <= _POINTS_BETWEEN else np.zeros(0),
+        ]
+        points = normals.points(top, np.unique(np.concatenate(targets)), _SAMPLES)
+        scores, fpr = points.scores[::-1], points.fpr[::-1]
+        codes = np.unique(memory.images[:, 3])
+        dtype = getattr(torch, DTYPES[codes[0]])
+        for code in codes[1:].tolist():
+            dtype = torch.promote_types(dtype, getattr(torch, DTYPES[code]))
+        thresholds = torch.from_numpy(scores.astype(np.float64)).to(dtype)
+        if fpr[-1] > lower:  # a threshold of shared FPR 0
+            above = torch.nextafter(thresholds[-1:], torch.tensor(math.inf, dtype=dtype))
+            thresholds, fpr = torch.cat([thresholds, above]), np.append(fpr, 0.0)
+        ascending = (thresholds if dtype == torch.float64 else thresholds.float()).numpy()
+        return PIMOResult(
+            thresholds=thresholds.to(self._maps_device or self.device),
+            shared_fpr=self._on_device(fpr),
+            per_image_tprs=self._on_device(memory.per_image(curves.recalls, ascending)),
+        )
+
+
+def _not_needed(argument: str, why: str) -> None:
+    warnings.warn(f"{argument} is not needed: {why}.", UserWarning, stacklevel=3)
 
 
 class AUPIMO(AnomalibMetric, _ExactAUPIMO):  # type: ignore[misc]
     """Area under the per-image overlap curve, exact: a drop-in for ``anomalib.metrics.AUPIMO``.
 
-    It keeps, of each normal image, the highest scores only, and of each anomalous image the scores of its mask's
-    pixels; ``compute`` makes sure that nothing that was dropped could have changed the result. It works as a test
-    metric of anomalib's ``Evaluator``, by hand with ``update(batch)`` and ``compute()``, and across processes
-    (Lightning's DDP), where it gives the same score, bit for bit, as on one.
+    It keeps, of the normal images, all scores until a budget is full and from then on the highest ones, and of each
+    anomalous image the scores of its mask's pixels. Nothing that is dropped can change the result for sets of up to
+    ``budget / (2 U)`` normal pixels (2e10 at the default bounds), in any order; ``compute`` makes sure for larger
+    ones. It works as a test metric of anomalib's ``Evaluator``, by hand with ``update(batch)`` and ``compute()``, and
+    across processes (Lightning's DDP), where it gives the same score, bit for bit, as on one.
 
-    Untested on CUDA: no GPU was at hand.
+    ``compute`` gives the mean AUPIMO of the anomalous images, a float64 scalar; or, if ``return_average`` is False,
+    the PIMO curves and the AUPIMO scores in anomalib's types. The curves have a few hundred points, all exact, from
+    FPR 0 (or one pixel) to FPR 1; of sets with more normal pixels than the budget to where the kept scores end, far
+    beyond the upper bound. Called on a batch, the metric takes it and gives the score of this batch alone, whatever
+    the number of its pixels; NaN (or None, if ``return_average`` is False) where it lacks a kind of image.
 
     Args:
         num_thresholds: Not needed: there is no grid of thresholds. Accepted so that code written for anomalib's
@@ -209,15 +227,20 @@ class AUPIMO(AnomalibMetric, _ExactAUPIMO):  # type: ignore[misc]
         return_average: Whether ``compute`` returns the mean over the anomalous images, or the results per image.
         force: Compute also where the result says little: fewer than 1 / L normal pixels, or normal scores so
             saturated that no threshold has a shared FPR in (0, U).
-        keep: Share of a normal image's pixels whose scores are kept, in [U, 1]; 100 U by default (1 % at the default
-            bounds). Larger if ``compute`` asks for it, or to have the PIMO curves over a longer range; 1.0 keeps all.
+        budget: How many normal scores to keep, rarely needed: 4 million (16 MiB) by default, more for U > 0.78 %.
+            Larger to have the PIMO curves of a large set over a longer range.
+        keep: Of former versions; not needed any more, and giving it causes a warning that says so.
         fields: Fields of the batch, ``("anomaly_map", "gt_mask")`` by default.
         prefix: Put before the metric's name in a log.
-        strict: Whether a batch that lacks a field is an error.
+        strict: Whether a batch that lacks a field is an error; if not, and no batch has all, ``compute`` gives None.
 
     Raises:
-        TypeError: If ``num_thresholds`` is not an integer or the bounds are not two numbers.
-        InputError: (a ``ValueError``) If a value is out of its range.
+        TypeError: If ``num_thresholds`` or ``budget`` is not an integer or the bounds are not two numbers.
+        InputError: (a ``ValueError``) If a value is out of its range; by ``update``, if shapes differ, a score is NaN
+            or infinite, or a mask is not two-valued; by ``compute``, if a class of images is missing or (unless
+            forced) there are too few normal pixels, or no threshold with a shared FPR in (0, U).
+        RuntimeError: By ``compute``, if ``update`` was not called, or (``UncertifiedError``) if a score that was
+            dropped could have changed the result.
 
     Example:
         >>> from anomalib.data import ImageBatch
@@ -232,56 +255,8 @@ class AUPIMO(AnomalibMetric, _ExactAUPIMO):  # type: ignore[misc]
 
     default_fields: Sequence[str] = ("anomaly_map", "gt_mask")
 
-    def compute(self, force: bool | None = None) -> Tensor | tuple[PIMOResult, AUPIMOResult] | None:  # type: ignore[override]
-        """Compute the score: see the class.
-
-        Args:
-            force: Overrides the constructor's argument.
-
-        Returns:
-            The average, or the PIMO and the AUPIMO results; None if the metric is not strict and saw no image.
-
-        Raises:
-            RuntimeError: If ``update`` was not called, or (``UncertifiedError``) the result cannot be certified.
-            InputError: If a class of images is missing or there is too little to compute from.
-        """
+    def compute(self, force: bool | None = None) -> Results | None:  # type: ignore[override]
+        """Compute the score: see the class. ``force`` overrides the constructor's argument."""
         if self._update_count == 0 and not self.strict:
             return None
         return _ExactAUPIMO.compute(self, force)
-
-
-def _explain_num_thresholds(num_thresholds: int) -> None:
-    if isinstance(num_thresholds, bool) or not isinstance(num_thresholds, int):
-        msg = f"Expected num_thresholds to be an integer, but got {num_thresholds!r}."
-        raise TypeError(msg)
-    if num_thresholds < 2:
-        msg = f"Expected num_thresholds to be at least 2, but got {num_thresholds}."
-        raise InputError(msg)
-    warnings.warn(
-        f"num_thresholds={num_thresholds} is not needed: this AUPIMO is exact at every distinct score of the normal "
-        "images, so there is no grid of thresholds whose fineness matters.",
-        UserWarning,
-        stacklevel=3,
-    )
-
-
-def _pimo_result(memory: Memory, curve: SharedFPR, lower: float, upper: float) -> PIMOResult:
-    targets = [
-        np.geomspace(min(curve.fpr[0], lower), lower, _POINTS_BELOW),
-        np.geomspace(lower, upper, _POINTS_BETWEEN),
-        np.geomspace(upper, curve.fpr[-1], _POINTS_ABOVE) if curve.fpr[-1] > upper else [],
-        # the points next to the bounds, so that the nearest one to a bound is that of the full curve
-        curve.fpr[[max(0, curve.position(bound) - 1) for bound in (lower, upper)]],
-        [lower, upper],
-    ]
-    points = exact.points_near(curve, np.concatenate(targets))
-    scores, fpr = points.scores, points.fpr
-    if fpr[0] > lower:
-        scores, fpr = np.append(exact.just_above(curve), scores), np.append(0.0, fpr)
-    ascending = scores[::-1].copy()
-    device = memory.floors.device
-    return PIMOResult(
-        thresholds=exact.on_device(ascending.astype(np.float64), device),
-        shared_fpr=exact.on_device(fpr[::-1], device),
-        per_image_tprs=exact.on_device(accumulate.recalls_of_memory(memory, ascending), device),
-    )

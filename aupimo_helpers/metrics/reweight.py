@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 
 from aupimo_helpers.errors import InputError
 from aupimo_helpers.metrics import checks
-from aupimo_helpers.metrics.exact import threshold_at_fpr
+from aupimo_helpers.metrics.curves import threshold_at_fpr
 
 # How far beyond the upper bound the sorted normal scores reach at first, and each time that is too little.
 _DEEPER = 4.0

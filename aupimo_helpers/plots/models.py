@@ -158,8 +158,7 @@ def score_matrix(means: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
         (['B', 'A'], ['y', 'x'])
     """
     ordered = means.loc[
-        means.mean(axis="columns").sort_values(ascending=False).index,
-        means.mean().sort_values(ascending=False).index,
+        means.mean(axis="columns").sort_values(ascending=False).index, means.mean().sort_values(ascending=False).index
     ]
     ax = ax or plt.subplots(figsize=(2.6 + 0.5 * ordered.shape[1], 1.6 + 0.25 * len(ordered)))[1]
     image = ax.imshow(ordered, vmin=0, vmax=1, cmap="cividis", aspect="auto")

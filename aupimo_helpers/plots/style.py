@@ -1,10 +1,14 @@
 """Colours and matplotlib defaults, the same through the whole course."""
 
+import re
 from collections.abc import Iterable
+from typing import Any
 
 import matplotlib as mpl
 from cycler import cycler
-from matplotlib.ticker import PercentFormatter
+from matplotlib.axis import Axis
+from matplotlib.scale import LogScale, SymmetricalLogScale, register_scale
+from matplotlib.ticker import LogFormatterSciNotation, PercentFormatter
 
 # Okabe and Ito's palette: eight colours that people with any common colour-vision deficiency can tell apart
 # (https://jfly.uni-koeln.de/color/). Black and grey are kept for normal images and reference lines.
@@ -18,8 +22,39 @@ HEATMAP = "inferno"
 PERCENT = PercentFormatter(1.0, decimals=0)
 
 
+def superscript(number: str) -> str:
+    """Raise an integer: ``-5`` becomes ``⁻⁵``."""
+    return number.translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
+
+
+class _PlainPowers(LogFormatterSciNotation):
+    """Matplotlib's labels of logarithmic axes, written without mathtext."""
+
+    def __call__(self, x: float, pos: int | None = None) -> str:
+        text = super().__call__(x, pos).replace(r"$\mathdefault{", "").replace("}$", "").replace(r"\times", "×")
+        return re.sub(r"\^\{(.+?)\}", lambda found: superscript(found[1]), text).replace("-", "−")
+
+
+def _plain(scale: type) -> type:
+    """Give matplotlib's logarithmic scale with labels that are no formulas."""
+
+    class Plain(scale):
+        def __init__(self, *given: Any, **options: Any) -> None:  # noqa: ANN401
+            super().__init__(*given, **options)  # matplotlib hands an axis over or not, as its version is
+
+        def set_default_locators_and_formatters(self, axis: Axis) -> None:
+            super().set_default_locators_and_formatters(axis)
+            axis.set_major_formatter(_PlainPowers(self.base))
+            if isinstance(axis.get_minor_formatter(), LogFormatterSciNotation):
+                axis.set_minor_formatter(_PlainPowers(self.base, labelOnlyBase=self.subs is not None))
+
+    return Plain
+
+
 def use_style() -> None:
     """Set the course's matplotlib defaults: 100 dpi, thin grid, no frame at top and right, compact images.
+
+    Text is shown as it is, dollar signs too: it holds names of files and folders, which are no formulas.
 
     Example:
         >>> use_style()
@@ -41,8 +76,11 @@ def use_style() -> None:
             "legend.frameon": False,
             "image.cmap": HEATMAP,
             "image.interpolation": "nearest",
+            "text.parse_math": False,
         }
     )
+    register_scale(_plain(LogScale))
+    register_scale(_plain(SymmetricalLogScale))
 
 
 def colors(names: Iterable[str]) -> dict[str, str]:

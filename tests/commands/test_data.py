@@ -1,5 +1,6 @@
 """``aupimo data make`` and ``aupimo data check`` as a user sees them."""
 
+import csv
 import subprocess
 import sys
 
@@ -36,10 +37,29 @@ def test_check_names_each_problem_and_exits_with_1(tmp_path, capsys):
     capsys.readouterr()
     assert main(["data", "check", str(folder)]) == 1
     lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == 5
+    assert lines[0] == "4 problems"
     for name in ("test/cut/000.png ", "ground_truth/fold/000_mask.png ", "test/good/000.png "):
-        assert any(line.startswith(f"{folder}/{name}") for line in lines)
-    assert lines[-1] == f"{folder}: 4 problems"
+        assert any(line.startswith(f"  {folder}/{name}") for line in lines)
+    assert not list(tmp_path.rglob("*.problems.csv"))
+
+
+@pytest.mark.usefixtures("small")
+def test_many_problems_are_counted_and_all_written_to_a_table(tmp_path, capsys):
+    folder = tmp_path / "photos" / "gravel"
+    (folder / "test" / "good").mkdir(parents=True)
+    for number in range(30):
+        (folder / "test" / "good" / f"{number}.png").write_bytes(b"")
+    assert main(["data", "check", str(folder)]) == 1
+    out = capsys.readouterr().out.splitlines()
+    assert out[0] == "32 problems"
+    assert "  and 12 more" in out
+    assert len([line for line in out if line.startswith("  /")]) == 20
+    table = tmp_path / "photos" / "gravel.problems.csv"
+    assert out[-1] == f"All 32: {table}"
+    rows = list(csv.DictReader(table.read_text(encoding="utf-8").splitlines()))
+    assert len(rows) == 32
+    assert {row["file"] for row in rows} >= {str(folder / "test" / "good" / f"{number}.png") for number in range(30)}
+    assert "cannot be read as an image" in rows[-1]["problem"]
 
 
 @pytest.mark.usefixtures("small")

@@ -1,5 +1,7 @@
 """`aupimo data import` as a user types it."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -8,7 +10,8 @@ from aupimo_helpers.commands import main
 
 
 @pytest.fixture
-def pictures(tmp_path):
+def pictures(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     source = tmp_path / "brackets"
     rng = np.random.default_rng(0)
     for name in ("normal/1", "normal/2", "normal/3", "abnormal/4", "abnormal/5"):
@@ -55,5 +58,25 @@ def test_a_depth_of_more_than_8_bits_is_said(pictures, tmp_path, capsys):
 
 def test_unknown_layouts_are_refused_by_the_parser(pictures):
     with pytest.raises(SystemExit) as stop:
-        main(["data", "import", str(pictures), "--layout", "coco"])
+        main(["data", "import", str(pictures), "--layout", "tiff"])
     assert stop.value.code == 2
+
+
+def test_what_is_skipped_is_said(pictures, tmp_path, capsys):
+    for number in range(25):
+        (pictures / "normal" / f"bad{number}.jpg").write_bytes(b"")
+    command = ["data", "import", str(pictures), "--data-root", str(tmp_path / "datasets"), "--without-mask", "skip"]
+    assert main([*command, "--name", "parts"]) == 1
+    err = capsys.readouterr().err.splitlines()
+    assert err[0] == "aupimo: 25 problems"
+    assert "  and 5 more" in err
+    assert err[-1] == "All 25: parts.problems.csv"
+    assert len(Path("parts.problems.csv").read_text().splitlines()) == 26
+    for number in range(4):
+        Image.fromarray(np.random.default_rng(number).integers(0, 256, (8, 8), dtype=np.uint8)).resize(
+            (400, 400)
+        ).save(pictures / "normal" / f"more{number}.png")
+    assert main([*command, "--skip-problems"]) == 0
+    out = capsys.readouterr().out
+    assert "  skipped 25 files, listed in " in out
+    assert "    normal/bad0.jpg cannot be read as an image (it is not an image)" in out

@@ -1,5 +1,6 @@
 import hashlib
 import io
+import re
 from pathlib import Path
 
 import nbformat
@@ -103,6 +104,33 @@ def test_only_some_and_the_results_beside_the_notebooks(folder, images, capsys):
     assert shown(results) == f"parts/screws {images.parents[1].as_posix()} ../results 0 False"
     assert not (results / "02_fails.html").exists()
     assert "all" in capsys.readouterr().out
+
+
+def test_the_index_keeps_what_ran_before_on_the_same_data_with_the_same_settings(folder, images, capsys):
+    def rows(*arguments):
+        main(["run", "--notebooks", str(folder), "--data-root", str(images), *arguments])
+        page = (folder.parent / "results" / "index.html").read_text()
+        return re.findall(r'<a href="(\w+)\.html">', page), page
+
+    assert rows("--only", "1", "2")[0] == ["01_shows", "02_fails"]
+    assert "all       | passed" not in capsys.readouterr().out
+    kept, page = rows("--only", "3")
+    assert kept == ["01_shows", "02_fails", "03_plain"]
+    assert "cell 4: ValueError: no luck" in page
+    assert page.count('class="passed"') == 2
+    out = capsys.readouterr().out
+    assert "01_shows" not in out  # what is told in the terminal is this run
+    assert rows("--only", "3", "--seed", "1")[0] == ["03_plain"]
+    (folder.parent / "results" / "02_fails.ipynb").unlink()
+    assert rows("--only", "1")[0] == ["01_shows"]
+
+
+def test_own_data_is_checked_whatever_names_it(folder, images, capsys):
+    (images / "ground_truth" / "cut" / "0_mask.png").unlink()
+    arguments = ["--notebooks", str(folder), "--data-root", str(images.parents[1]), "--dataset", "parts/screws"]
+    assert main(["run", *arguments]) == 1
+    assert "0_mask.png is missing" in capsys.readouterr().err
+    assert not (folder.parent / "results").exists()
 
 
 def test_a_category_is_chosen_by_name(folder, images):

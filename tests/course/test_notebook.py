@@ -70,7 +70,7 @@ class TestExecute:
         (tmp_path / "01_a.ipynb").write_text("no notebook")
         with pytest.raises(InputError, match=r"01_a\.ipynb is not a notebook"):
             read(tmp_path / "01_a.ipynb")
-        with pytest.raises(MissingError, match=r"There is no notebook .*02_b\.ipynb\."):
+        with pytest.raises(MissingError, match=r"There is no notebook at .*02_b\.ipynb: choose"):
             read(tmp_path / "02_b.ipynb")
 
 

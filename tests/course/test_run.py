@@ -8,7 +8,9 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -67,7 +69,11 @@ def test_ctrl_c_keeps_what_has_been_run(write, folder, tmp_path, tiny_data):
 @pytest.fixture
 def tiny_data(tmp_path):
     """A folder that `aupimo run` takes for a data set; the toy notebooks do not read it."""
-    root = tmp_path / "data"
-    for part in ("train/good", "test/good", "test/cut", "ground_truth/cut"):
-        (root / "own" / "tiny" / part).mkdir(parents=True)
+    root, rng = tmp_path / "data", np.random.default_rng(0)
+    for part in (*(f"train/good/{i}" for i in range(2)), "test/good/0", "test/good/1", "test/cut/0"):
+        path = root / "own" / "tiny" / f"{part}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(rng.integers(0, 256, (64, 64, 3), dtype=np.uint8)).save(path)
+    (root / "own" / "tiny" / "ground_truth" / "cut").mkdir(parents=True)
+    Image.new("L", (64, 64), 255).save(root / "own" / "tiny" / "ground_truth" / "cut" / "0.png")
     return root

@@ -1,6 +1,8 @@
 """Files and folders as people bring them."""
 
 import json
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import SimpleNamespace
 
 import numpy as np
@@ -69,3 +71,41 @@ def mvtec(tmp_path):
         picture(source / "test" / "Loose Thread" / f"{number:03}.png")
         mask_file(source / "ground_truth" / "Loose Thread" / f"{number:03}_mask.png")
     return source
+
+
+class Server:
+    """Answers every request with `status` and `body`; counts the requests."""
+
+    def __init__(self, body: bytes) -> None:
+        self.body, self.status, self.length, self.requests = body, 200, None, 0
+        outer = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self):
+                outer.requests += 1
+                self.send_response(outer.status)
+                self.send_header("Content-Length", str(outer.length or len(outer.body)))
+                self.end_headers()
+                self.wfile.write(outer.body)
+
+            def log_message(self, *args):
+                pass
+
+        self.httpd = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.httpd.server_port}/archive.tar.xz"
+        threading.Thread(target=self.httpd.serve_forever, daemon=True).start()
+
+
+@pytest.fixture
+def serve():
+    """Start servers on this machine."""
+    servers = []
+
+    def start(body):
+        servers.append(Server(body))
+        return servers[-1]
+
+    yield start
+    for server in servers:
+        server.httpd.shutdown()
+        server.httpd.server_close()

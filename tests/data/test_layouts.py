@@ -84,11 +84,13 @@ def test_nothing_recognised_says_what_was_found_and_what_is_understood(draw, tmp
     draw.picture(source / "2.jpg")
     with pytest.raises(InputError, match=r"1 images and the folders monday.*mvtec.*folders.*csv.*labelme"):
         import_folder(source, data_root=tmp_path)
-    with pytest.raises(InputError, match="neither a folder nor a CSV file"):
+    with pytest.raises(InputError, match="neither a folder nor a CSV nor a COCO file"):
         import_folder(source / "2.jpg", data_root=tmp_path)
     with pytest.raises(MissingError, match=r"nowhere does not exist"):
         import_folder(tmp_path / "nowhere", data_root=tmp_path)
-    with pytest.raises(InputError, match=r"Unknown layout 'coco'"):
+    with pytest.raises(InputError, match=r"Unknown layout 'tiff'"):
+        import_folder(source, data_root=tmp_path, layout="tiff")
+    with pytest.raises(InputError, match="has no COCO file"):
         import_folder(source, data_root=tmp_path, layout="coco")
     assert not (tmp_path / "own").exists()
 
@@ -153,3 +155,21 @@ def test_masks_that_nobody_asks_for_are_named(draw, mvtec, tmp_path, place):
     draw.mask(mvtec / place, value=0)
     with pytest.raises(InputError, match=rf"{place} belongs to no image"):
         import_folder(mvtec, data_root=tmp_path / "datasets")
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "name"),
+    [
+        ("annotations.xml", "<annotations><image id='0'><polygon/></image></annotations>", "CVAT's XML"),
+        ("a.xml", "<annotation><object><bndbox></bndbox></object></annotation>", "Pascal VOC's XML, which has boxes"),
+        ("tasks.json", '[{"data": {"image": "a.png"}, "annotations": [{"result": []}]}]', "Label Studio's JSON"),
+        ("via.json", '{"a.png1": {"regions": [{"shape_attributes": {}}]}}', "VGG Image Annotator's JSON"),
+    ],
+)
+def test_other_formats_are_named_with_the_export_to_choose(draw, tmp_path, file, text, name):
+    source = tmp_path / "source"
+    draw.picture(source / "pictures" / "a.png")
+    (source / file).write_text(text)
+    for path in (source, source / file):
+        with pytest.raises(InputError, match=rf"{file} is {name}.*export .* as COCO \(polygons\) instead"):
+            import_folder(path, data_root=tmp_path / "datasets")

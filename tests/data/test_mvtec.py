@@ -7,8 +7,6 @@ import io
 import os
 import socket
 import tarfile
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +14,7 @@ import pytest
 from PIL import Image
 
 from aupimo_helpers import data
-from aupimo_helpers.data import check, mvtec
+from aupimo_helpers.data import check, download, mvtec
 from aupimo_helpers.errors import DownloadError, MissingError, WriteError
 
 
@@ -50,36 +48,11 @@ def archive(tmp_path_factory) -> bytes:
     return stream.getvalue()
 
 
-class Server:
-    """Answers every request with `status` and `body`; counts the requests."""
-
-    def __init__(self, body: bytes) -> None:
-        self.body, self.status, self.length, self.requests = body, 200, None, 0
-        outer = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self):
-                outer.requests += 1
-                self.send_response(outer.status)
-                self.send_header("Content-Length", str(outer.length or len(outer.body)))
-                self.end_headers()
-                self.wfile.write(outer.body)
-
-            def log_message(self, *args):
-                pass
-
-        self.httpd = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.httpd.server_port}/mvtec_anomaly_detection.tar.xz"
-        threading.Thread(target=self.httpd.serve_forever, daemon=True).start()
-
-
 @pytest.fixture
-def server(archive, monkeypatch):
-    server = Server(archive)
+def server(archive, serve, monkeypatch):
+    server = serve(archive)
     point_to(monkeypatch, server.url, hashlib.sha256(archive).hexdigest())
-    yield server
-    server.httpd.shutdown()
-    server.httpd.server_close()
+    return server
 
 
 def point_to(monkeypatch, url: str, digest: str = "") -> None:
@@ -160,7 +133,7 @@ def test_nobody_listens(tmp_path, monkeypatch):
 
 
 def test_a_silent_server_is_given_up(tmp_path, monkeypatch):
-    monkeypatch.setattr(mvtec, "TIMEOUT", 0.3)
+    monkeypatch.setattr(download, "TIMEOUT", 0.3)
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
         silent.listen()
@@ -176,12 +149,12 @@ def test_a_name_that_does_not_resolve(tmp_path, monkeypatch):
 
 @pytest.mark.usefixtures("server")
 def test_a_full_disk_is_not_called_a_failed_download(tmp_path, monkeypatch):
-    from anomalib.data.utils import download
+    from anomalib.data.utils import download as anomalib_download
 
     def full(*_args, **_kwargs):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(download, "extract", full)
+    monkeypatch.setattr(anomalib_download, "extract", full)
     with pytest.raises(WriteError, match=r"Cannot write .*mvtec: the disk is full"):
         data.make("mvtec/leather", tmp_path)
     assert files_in(tmp_path) == set()

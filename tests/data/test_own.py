@@ -1,14 +1,17 @@
 """From a folder to a data set: what is used, how it is dealt, and that it appears whole or not at all."""
 
+import json
 import os
 import re
 import shutil
 
+import numpy as np
 import pytest
 from PIL import Image
 
 from aupimo_helpers.data.own import import_folder, locate
 from aupimo_helpers.data.pictures import Picture
+from aupimo_helpers.data.problems import check
 from aupimo_helpers.data.writing import RECORD, read_record
 from aupimo_helpers.errors import InputError, MissingError, WriteError
 
@@ -111,7 +114,7 @@ def test_a_target_of_other_origin_or_not_whole_is_not_touched(draw, folders, tmp
     with pytest.raises(InputError, match="is missing from an earlier import: delete the folder"):
         import_folder(folders, "other", tmp_path)
     (folder / RECORD).write_text("{")
-    with pytest.raises(InputError, match="is damaged"):
+    with pytest.raises(InputError, match="is not a record of an import"):
         import_folder(folders, "other", tmp_path)
 
 
@@ -215,3 +218,65 @@ def test_everything_that_is_wrong_is_named_at_once(draw, folders, tmp_path):
     named = [re.search(r"IMG_\d+\.\w+", line)[0] for line in lines if line.startswith("  ")]
     assert sorted(named) == ["IMG_10.png", "IMG_11.jpg", "IMG_3.jpg", "IMG_99.png"]
     assert not (tmp_path / "datasets").exists()
+
+
+def test_problems_may_be_skipped_and_are_in_the_record(draw, folders, tmp_path):
+    for number in range(20, 26):
+        draw.picture(folders / "normal" / f"IMG_{number}.jpg", size=(256, 256))
+    draw.mask(folders / "masks" / "IMG_99.png")
+    draw.mask(folders / "masks" / "IMG_10.png", size=(24, 32))
+    (folders / "normal" / "IMG_3.jpg").write_bytes(b"no image")
+    shutil.copy(folders / "normal" / "IMG_20.jpg", folders / "normal" / "IMG_26.jpg")  # may be in training and test
+    draw.picture(folders / "abnormal" / "IMG_12.jpg", size=(512, 512))
+    mask = np.zeros((512, 512), dtype=np.uint8)
+    mask[1, 1] = 1  # vanishes at 256 x 256
+    Image.fromarray(mask).save(folders / "masks" / "IMG_12.png")
+    with pytest.raises(InputError, match="3 problems"):
+        import_folder(folders, "parts", tmp_path)
+    folder = import_folder(folders, "parts", tmp_path, skip_problems=True, test_share=0.5)
+    assert draw.listing(folder / "ground_truth") == ["abnormal/IMG_11.png"]
+    assert [path.name for path in (folder / "test" / "abnormal").iterdir()] == ["IMG_11.png"]
+    record = read_record(folder)
+    skipped = {entry["file"]: entry["what"] for entry in record["skipped"]}
+    assert skipped["masks/IMG_99.png"] == "belongs to no image"
+    assert skipped["masks/IMG_10.png"].startswith("is 32 x 24 pixels")
+    assert "cannot be read" in skipped["normal/IMG_3.jpg"]
+    assert "vanishes when it is resized" in skipped["abnormal/IMG_12.jpg"]
+    assert str(tmp_path) not in (folder / RECORD).read_text()
+    assert check(folder, fpr_bounds=(1e-3, 1e-2)) == []
+    assert sorted(draw.listing(folder)) == sorted(
+        [entry["path"] for entry in record["images"]] + ["ground_truth/abnormal/IMG_11.png"]
+    )
+    # Again: nothing to do; after a repair: another data set.
+    assert import_folder(folders, "parts", tmp_path, skip_problems=True, test_share=0.5) == folder
+    draw.mask(folders / "masks" / "IMG_10.png")
+    with pytest.raises(InputError, match="made from other pictures"):
+        import_folder(folders, "parts", tmp_path, skip_problems=True, test_share=0.5)
+
+
+def test_skipping_may_not_leave_a_gap(draw, folders, tmp_path):
+    for number in (10, 11):
+        draw.mask(folders / "masks" / f"IMG_{number}.png", size=(24, 32))
+    with pytest.raises(InputError, match="has no image with a defect and a mask"):
+        import_folder(folders, "parts", tmp_path, skip_problems=True)
+    assert not (tmp_path / "own" / "parts").exists()
+
+
+def test_locate_skips_problems_of_a_folder_that_could_be_used_where_it_lies(mvtec, tmp_path):
+    for path in [*mvtec.glob("t*/*/*"), *mvtec.glob("ground_truth/*/*")]:
+        with Image.open(path) as image:
+            image.resize((256, 256), Image.Resampling.NEAREST).save(path)
+    assert locate(mvtec, data_root=tmp_path / "x", skip_problems=True)[0] == f"{tmp_path.name}/screws"
+    (mvtec / "train" / "good" / "000.png").write_bytes(b"")
+    name, root = locate(mvtec, data_root=tmp_path / "x", skip_problems=True)
+    assert (name, root) == ("own/screws", tmp_path / "x")
+    assert len(list((root / name / "train" / "good").iterdir())) == 2
+
+
+def test_records_of_older_imports_are_understood(folders, tmp_path):
+    """They know nothing of skipped problems."""
+    folder = import_folder(folders, "parts", tmp_path)
+    record = json.loads((folder / RECORD).read_text())
+    del record["options"]["skip_problems"]
+    (folder / RECORD).write_text(json.dumps(record))
+    assert import_folder(folders, "parts", tmp_path) == folder

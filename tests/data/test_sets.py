@@ -184,7 +184,7 @@ def test_an_older_recipe_is_refused(tmp_path, monkeypatch):
 def test_a_damaged_record_is_refused(content, tmp_path):
     folder = data.make("photos/brick", tmp_path)
     (folder / "dataset.json").write_text(content)
-    with pytest.raises(InputError, match=r"dataset\.json is damaged"):
+    with pytest.raises(InputError, match=r"dataset\.json is not a record"):
         data.make("photos/brick", tmp_path)
 
 
@@ -223,10 +223,11 @@ def test_a_damaged_table_of_defects_is_named(content, reason, tmp_path):
 
 def test_every_known_name_is_listed():
     names = data.available()
-    assert len(names) == len(set(names)) == 4 + 15
-    from anomalib.data.datasets.image.mvtecad import CATEGORIES
+    assert len(names) == len(set(names)) == 4 + 15 + 12
+    from anomalib.data.datasets.image import mvtecad, visa
 
-    assert tuple(name.removeprefix("mvtec/") for name in names if name.startswith("mvtec/")) == CATEGORIES
+    for source, categories in {"mvtec/": mvtecad.CATEGORIES, "visa/": visa.CATEGORIES}.items():
+        assert tuple(name.removeprefix(source) for name in names if name.startswith(source)) == categories
 
 
 @pytest.mark.parametrize("function", [data.make, data.folder, data.defects, data.datamodule])

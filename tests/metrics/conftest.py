@@ -4,6 +4,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from hypothesis import assume
+from hypothesis import strategies as st
 
 
 def _load(name):
@@ -52,3 +54,34 @@ def ragged_set():
         return maps, masks
 
     return make
+
+
+@st.composite
+def _tied_sets(draw, same_size=False):
+    """Small images with few distinct scores, the first normal, the last anomalous, and FPR bounds."""
+    size = st.tuples(st.integers(1, 5), st.integers(1, 6))
+    one_size = draw(size)
+    number = draw(st.integers(2, 6))
+    random = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    levels = draw(st.integers(2, 12))
+    maps, masks = [], []
+    for index in range(number):
+        shape = one_size if same_size else draw(size)
+        maps.append(random.integers(0, levels, shape).astype(draw(st.sampled_from([np.float32, np.float64]))))
+        anomalous = index == number - 1 or (index and random.random() < 0.5)
+        mask = random.random(shape) < 0.4 if anomalous else np.zeros(shape, dtype=bool)
+        if index == number - 1:
+            mask.flat[random.integers(mask.size)] = True
+        masks.append(mask)
+    lower = draw(st.floats(0.001, 0.9))
+    upper = draw(st.floats(min(1.0, lower * 1.05), 1.0))
+    assume(lower * 1.01 < upper)
+    distinct = {v for a, m in zip(maps, masks, strict=True) if not m.any() for v in a.flat}
+    assume(len(distinct) > 1)
+    return maps, masks, (lower, upper)
+
+
+@pytest.fixture(scope="session")
+def tied_sets():
+    """A strategy for hypothesis."""
+    return _tied_sets

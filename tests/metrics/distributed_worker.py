@@ -20,19 +20,20 @@ def score(maps, masks, start, end, **arguments):
         metric.update(maps[chosen], masks[chosen])
     computed = metric.compute()
     values = computed if metric.return_average else computed[1].aupimos
+    dtype = None if metric.return_average else str(computed[0].thresholds.dtype)
     # compute() synchronises for its own duration only: afterwards the metric holds this rank's images again
-    return [value.hex() for value in values.nan_to_num(-1).flatten().tolist()], metric.num_images
+    return [value.hex() for value in values.nan_to_num(-1).flatten().tolist()], metric.num_images, dtype
 
 
 def main(rank, rendezvous, data, result, *splits):
     torch.distributed.init_process_group("gloo", init_method=f"file://{rendezvous}", rank=int(rank), world_size=2)
-    maps, masks = torch.load(data, weights_only=True)
+    maps, masks, budget = torch.load(data, weights_only=True)
     scores = {}
     for split in splits:
         start, end = (int(number) for number in split.split(",")[int(rank)].split(":"))
-        average, _ = score(maps, masks, start, end)
-        each, own = score(maps, masks, start, end, return_average=False)
-        scores[split] = {"average": average, "each": each, "own images": own}
+        average, _, _ = score(maps, masks, start, end, budget=budget)
+        each, own, dtype = score(maps, masks, start, end, budget=budget, return_average=False)
+        scores[split] = {"average": average, "each": each, "own images": own, "dtype": dtype}
     Path(f"{result}.{rank}").write_text(json.dumps(scores))
     torch.distributed.destroy_process_group()
 

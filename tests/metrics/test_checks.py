@@ -66,6 +66,18 @@ def test_huge_finite_scores_are_fine(maps, masks, score):
 
 
 @BOTH_WAYS
+def test_denormal_scores_and_both_zeros_are_compared_as_numbers(maps, masks, score):
+    tiny = maps.double() * 1e-310  # below the smallest normal number of float64
+    assert torch.equal(score(tiny, masks).nan_to_num(-1), score(maps.double(), masks).nan_to_num(-1))
+    zeros = maps.clamp(min=0).round(decimals=1) + 0.0
+    signed = torch.where(zeros == 0, torch.copysign(zeros, maps), zeros)
+    assert signed.signbit().any()
+    assert not zeros.signbit().any()
+    expected = score(zeros, masks, fpr_bounds=(1e-3, 1.0)).nan_to_num(-1)
+    assert torch.equal(score(signed, masks, fpr_bounds=(1e-3, 1.0)).nan_to_num(-1), expected)
+
+
+@BOTH_WAYS
 def test_different_shapes(maps, masks, score):
     anomalib_raises(ValueError, maps, masks[:, :100])
     with pytest.raises(InputError, match=r"same shape, but got \(., 160, 160\) and \(., 100, 160\)"):
@@ -83,7 +95,7 @@ def test_different_shapes_in_a_sequence(maps, masks):
 
 
 @BOTH_WAYS
-@pytest.mark.parametrize("shape", [(8, 1, 160, 160), (8 * 160, 160)])
+@pytest.mark.parametrize("shape", [(4, 2, 160, 160), (8 * 160, 160)])
 def test_wrong_number_of_dimensions(maps, masks, shape, score):
     anomalib_raises(ValueError, maps.reshape(shape), masks.reshape(shape))
     with pytest.raises(InputError, match=rf"3 dimensions \(N, H, W\), but got {len(shape)}"):
