@@ -160,14 +160,11 @@ def heatmap_grid(
     figure, axes = _figure(images, 2, len(images), cell, titles=titles is not None, suptitle=suptitle, bar=0.9)
     for (upper, lower), image, scores, mask, title in zip(axes.T, images, maps, shown_masks, texts, strict=True):
         pixels = np.asarray(image)
-        # The maps lie on grey images, so that every colour there comes from the map.
-        grey = pixels if pixels.ndim == 2 else pixels @ np.array([0.299, 0.587, 0.114])
         # Images are stretched to the pixel grid of their maps, which is also the masks'.
         extent = (-0.5, scores.shape[1] - 0.5, scores.shape[0] - 0.5, -0.5)
         look = {"extent": extent, "interpolation": _SMOOTH}
-        for ax, shown in ((upper, pixels), (lower, grey)):
-            ax.imshow(shown, cmap="gray", vmin=0, vmax=255 if pixels.dtype == np.uint8 else 1, **look)
-        lower.imshow(scores, cmap=HEATMAP, vmin=low, vmax=high, alpha=0.6, **look)
+        upper.imshow(pixels, cmap="gray", vmin=0, vmax=255 if pixels.dtype == np.uint8 else 1, **look)
+        lower.imshow(scores, cmap=HEATMAP, vmin=low, vmax=high, **look)
         _contours(lower, scores, thresholds, cycle(("white", "black")), 1.0, halo=[])
         for ax, text in ((upper, title), (lower, "")):
             _finish(ax, mask, text)
@@ -178,7 +175,7 @@ def heatmap_grid(
 def add_colorbar(axes: Sequence[Axes] | np.ndarray) -> None:
     """Put one colour bar beside axes that show heat maps on the same scale."""
     axes = list(axes)
-    # Taken from the colours, not from the drawn heat map: that one is half transparent over a grey image.
+    # Taken from the colours, not from the drawn heat map: that may be half transparent over an image.
     shown = axes[0].images[-1]
     opaque = plt.cm.ScalarMappable(norm=shown.norm, cmap=shown.cmap)
     bar = axes[0].figure.colorbar(opaque, ax=axes, label="anomaly score (raw)", fraction=0.05, pad=0.01)
