@@ -82,7 +82,7 @@ def run(number, parameters=None, variables=(), max_gb=None):
 def verdicts(*numbers):
     """An expression for ``run``: what ``check`` says of each exercise's solution, then of its mistakes."""
     return f"""[
-        [says(code, globals(), value, number) for value in (space["answer"], *(wrong for wrong, _ in space["mistakes"]))]
+        [says(code, globals(), value, number) for value in [space["answer"], *dict(space["mistakes"])]]
         for says, solution in [(check.__globals__["verdict"], check.__globals__["solution"])]
         for number in {numbers!r}
         for code, space in [(solution(number), dict(globals()))]
@@ -90,14 +90,15 @@ def verdicts(*numbers):
     ]"""
 
 
-def assert_exercises(found, *numbers, ties=False):
-    """Check that each solution is right, and that each mistake gets its hint (unless it ties with the solution)."""
+def assert_exercises(found, *numbers):
+    """Check that each solution is right, and that each mistake gets its hint."""
     assert len(found) == len(numbers)
     for number, (right, *hints) in zip(numbers, found, strict=True):
         assert right == f"Exercise {number}: right."
         assert hints
         for hint in hints:
-            assert (ties and hint == right) or (hint.startswith(f"Exercise {number}: not yet.") and "Try again" not in hint)
+            assert hint.startswith(f"Exercise {number}: not yet.")
+            assert "Try again" not in hint
 
 
 class SecondPath:
