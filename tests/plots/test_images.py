@@ -72,14 +72,15 @@ def test_no_outline_for_a_normal_image():
     assert not ax.collections
 
 
-def test_the_heat_map_lies_on_the_stretched_image(mask):
+def test_the_heat_map_stands_alone_below_the_stretched_image(mask):
     scores = np.linspace(0, 5, mask.size).reshape(mask.shape)
     figure = images.heatmap_grid([np.zeros((40, 60, 3), dtype=np.uint8)], [scores], [mask])
-    (alone,) = figure.axes[0].images
-    below, above = figure.axes[1].images
-    assert alone.get_extent() == above.get_extent()
-    assert below.get_extent() == above.get_extent()
-    assert above.get_clim() == (0, 5)
+    (image,) = figure.axes[0].images
+    (heat,) = figure.axes[1].images
+    assert image.get_extent() == heat.get_extent()
+    assert heat.get_clim() == (0, 5)
+    assert heat.get_alpha() is None
+    np.testing.assert_array_equal(heat.get_array(), scores)
 
 
 def test_thresholds_outside_the_maps_range_have_no_line(mask):
