@@ -90,5 +90,9 @@ def test_without_the_hub_is_one_sentence(monkeypatch, tmp_path):
     assert "DownloadError: The ImageNet weights of resnet18 could not be downloaded" in message
     # The text of the notebook quotes this very sentence.
     text = " ".join("".join(cell.source for cell in execution.notebook.cells).replace("\n> ", " ").split())
-    assert "set PRE_TRAINED = False, which needs no network, or run `hf download timm/resnet18.a1_in1k`" in message
-    assert "set PRE_TRAINED = False, which needs no network, or run `hf download timm/resnet18.a1_in1k`" in text
+    quoted = (
+        "set BACKBONE = 'tf_efficientnet_lite0', whose weights need no network, or PRE_TRAINED = False, or run "
+        "`hf download timm/resnet18.a1_in1k` where there is a network and copy what it put into"
+    )
+    assert quoted in message
+    assert quoted in text
