@@ -138,9 +138,9 @@ def padim(predictions: Predictions) -> plt.Figure:
     ax.text(0.1, 1.6, "predict: any image", fontsize=10, fontweight="bold")
     for y in (2.95, 0.8):
         _arrow(ax, (1.65, y), (2.05, y))
-        _box(ax, 2.15, y, "ResNet-18, first stage\n(never trained further)", OKABE_ITO[0])
+        _box(ax, 2.15, y, "EfficientNet-Lite0\n(never trained further)", OKABE_ITO[0])
         _arrow(ax, (4.15, y), (4.55, y))
-        _box(ax, 4.65, y, "64 features at each of\n64 × 64 positions", OKABE_ITO[0])
+        _box(ax, 4.65, y, "40 features at each of\n32 × 32 positions", OKABE_ITO[0])
         _arrow(ax, (6.65, y), (7.05, y))
     _box(ax, 7.15, 2.95, "one Gaussian for each\nposition: mean, covariance", OKABE_ITO[2], width=2.2)
     _box(ax, 7.15, 0.8, "Mahalanobis distance to\nthe position's Gaussian", OKABE_ITO[1], width=2.2)
