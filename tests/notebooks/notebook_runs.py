@@ -79,6 +79,28 @@ def run(number, parameters=None, variables=(), max_gb=None):
     return json.loads(text.split(_VALUES, 1)[1])
 
 
+def verdicts(*numbers):
+    """An expression for ``run``: what ``check`` says of each exercise's solution, then of its mistakes."""
+    return f"""[
+        [says(code, globals(), value, number) for value in [space["answer"], *dict(space["mistakes"])]]
+        for says, solution in [(check.__globals__["verdict"], check.__globals__["solution"])]
+        for number in {numbers!r}
+        for code, space in [(solution(number), dict(globals()))]
+        for _ in [exec(code, space)]
+    ]"""
+
+
+def assert_exercises(found, *numbers):
+    """Check that each solution is right, and that each mistake gets its hint."""
+    assert len(found) == len(numbers)
+    for number, (right, *hints) in zip(numbers, found, strict=True):
+        assert right == f"Exercise {number}: right."
+        assert hints
+        for hint in hints:
+            assert hint.startswith(f"Exercise {number}: not yet.")
+            assert "Try again" not in hint
+
+
 class SecondPath:
     """AUPIMO without the package's metric, on the predictions that the notebooks use.
 

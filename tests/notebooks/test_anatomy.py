@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from aupimo_helpers.course.exercises import solutions
 from aupimo_helpers.course.notebook import heading, read
 from aupimo_helpers.course.refresh import problems
 
@@ -92,12 +93,23 @@ def test_sections(cells):
         if re.match(r"#{1,3} ", line)
     ]
     sections = [line for line in headings if line.startswith("## ")]
-    assert sections[-3:] == ["## Now you", "## Recap", "## References"]
-    assert len(sections) >= 5, "at least two sections of content"
-    exercises = [line for line in headings if line.startswith("### Exercise")]
-    assert 2 <= len(exercises) <= 3
-    solutions = sum(source(cell).count("<details>") for cell in cells)
-    assert solutions == len(exercises), "each exercise has one folded solution"
+    assert sections[-2:] == ["## Recap", "## References"]
+    assert len(sections) >= 4, "at least two sections of content"
+
+
+def test_exercises(path, cells):
+    text = "\n\n".join(source(cell) for cell in cells if cell["cell_type"] == "markdown")
+    numbers = re.findall(r"^### Exercise (\S+) · \S", text, re.MULTILINE)
+    assert numbers == [f"{path.stem[:2]}.{i}" for i in range(1, len(numbers) + 1)]
+    assert len(numbers) >= 2
+    assert list(solutions(read(path))) == numbers, "each exercise has one folded solution"
+    assert text.count("<summary>Solution</summary>") == len(numbers)
+    parameters = next(i for i, cell in enumerate(cells) if "parameters" in tags(cell))
+    for number in numbers:
+        answers = [i for i, cell in enumerate(cells) if f'check("{number}", answer)' in source(cell)]
+        assert len(answers) == 1, f"exercise {number} has one cell to answer in"
+        assert answers[0] > parameters
+        assert re.search(r"^answer = \.\.\.", source(cells[answers[0]]), re.MULTILINE)
 
 
 def test_recap_answers_each_objective(cells):
