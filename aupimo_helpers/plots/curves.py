@@ -1,7 +1,7 @@
-"""PIMO curves and what surrounds them: the integration zone, the line without skill, the threshold axis.
+"""PIMO curves and what surrounds them: the integration range, the line without skill, the threshold axis.
 
 The functions draw on ``ax``, or on a new figure where none is given, and return the axes. ``curves`` are
-``PIMOCurves`` of N images (anomalib's ``PIMOResult`` works too), ``fpr_bounds`` the two ends of the integration zone.
+``PIMOCurves`` of N images (anomalib's ``PIMOResult`` works too), ``fpr_bounds`` the two ends of the integration range.
 The shared FPR is on a log scale, on which zero has no place: points at zero are left out.
 """
 
@@ -43,7 +43,7 @@ def pimo_axes(ax: Axes | None = None, *, fpr_range: tuple[float, float] = (1e-6,
 
 def add_integration_zone(ax: Axes, fpr_bounds: Sequence[float] = (1e-5, 1e-4)) -> Axes:
     """Mark the range of the shared FPR over which AUPIMO averages the recall."""
-    ax.axvspan(*fpr_bounds, color=ZONE_COLOR, alpha=0.15, linewidth=0, label="integration zone", zorder=0)
+    ax.axvspan(*fpr_bounds, color=ZONE_COLOR, alpha=0.15, linewidth=0, label="integration range", zorder=0)
     for bound in fpr_bounds:
         ax.axvline(bound, color=ZONE_COLOR, linestyle="--", linewidth=1, zorder=1)
     return ax
@@ -70,19 +70,19 @@ def plot_pimo_curve(
     label: str | None = None,
     ax: Axes | None = None,
 ) -> Axes:
-    """Draw one image's PIMO curve, the integration zone and the area whose share of the zone is the score.
+    """Draw one image's PIMO curve, the integration range and the area whose share of the zone is the score.
 
     ``shared_fpr`` and ``tpr``, the recall in the image, are (K,) at the same thresholds, in 0..1 and any order. Axes
     without a log scale are set up for PIMO curves first.
 
     Example:
         >>> plot_pimo_curve([1e-6, 1e-5, 1.0], [0.1, 0.4, 1.0], label="an image").get_legend_handles_labels()[1]
-        ['integration zone', 'an image']
+        ['integration range', 'an image']
     """
     fpr, recall = _positive(shared_fpr, tpr)
     if ax is None or ax.get_xscale() != "log":
         ax = pimo_axes(ax, fpr_range=(min(float(fpr[0]), fpr_bounds[0]), 1.0))
-    if "integration zone" not in ax.get_legend_handles_labels()[1]:
+    if "integration range" not in ax.get_legend_handles_labels()[1]:
         add_integration_zone(ax, fpr_bounds)
     ax.plot(fpr, recall, color=color, linewidth=2, label=label)
     zone = np.geomspace(fpr_bounds[0], fpr_bounds[1], 200)
@@ -106,7 +106,7 @@ def plot_pimo_curves(
         >>> tprs = [[0.2, 1.0], [0.6, 1.0], [np.nan, np.nan]]
         >>> made_up = SimpleNamespace(shared_fpr=[1e-6, 1.0], per_image_tprs=tprs)
         >>> plot_pimo_curves(made_up, ["cut", "poke", "good"]).get_legend_handles_labels()[1]
-        ['integration zone', 'cut', 'poke', 'mean of 2 images']
+        ['integration range', 'cut', 'poke', 'mean of 2 images']
     """
     tprs = np.asarray(curves.per_image_tprs, dtype=np.float64)
     if len(tprs) != len(defects):

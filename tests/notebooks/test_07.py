@@ -4,36 +4,57 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.integrate
+import scipy.ndimage
 import scipy.stats
-from notebook_runs import run
+from notebook_runs import EMBEDDED, assert_exercises, run, verdicts
 
 pytestmark = pytest.mark.notebook
 L, U = 1e-5, 1e-4
+NUMBERS = ("07.1", "07.2", "07.3", "07.4")
+NAMES = ("no_skill", "sizes", "per_image", "without.tolist()", "decisive", "scores", "agreement", "counts")
+DRAWN = (
+    "drawn",
+    "means",
+    "weights[0]",
+    "exceeded",
+    "float(np.quantile(fpr_of_others, 0.95))",
+    "swaps",
+    "rises.sum()",
+)
+LUCK = ("luck", "few", "many", "one_in_10000", "blobs.sum()", "(blobs > 0).sum()", "marked.sum()")
 
 
-def test_bounds_thresholds_and_how_scores_depend_on_them(second_path):
-    names = "no_skill sizes per_image without_worst scores agreement draws counts simulated_mean"
-    values = run("07", variables=names.split(), max_gb=3)
-    second = second_path()
+@pytest.mark.parametrize("dataset", EMBEDDED)
+def test_bounds_thresholds_and_how_scores_depend_on_them(second_path, dataset):
+    values = run("07", {"DATASET": dataset}, (*NAMES, *DRAWN, *LUCK, verdicts(*NUMBERS)), max_gb=3)
+    second = second_path(dataset)
     integral, _ = scipy.integrate.quad(lambda log_fpr: np.exp(log_fpr), np.log(L), np.log(U))
     assert values["no_skill"] == pytest.approx(integral / np.log(U / L), rel=1e-9)
-    assert values["sizes"]["pixels per image"] == pytest.approx([655.36, 65.536, 6.5536, 0.65536])
-    assert np.pi / 4 * np.square(values["sizes"]["as one disc: diameter in pixels"]) == pytest.approx(
-        values["sizes"]["pixels per image"]
-    )
+    pixels = values["sizes"]["pixels per image, on average"]
+    assert pixels == pytest.approx([655.36, 65.536, 6.5536, 0.65536])
+    assert np.pi / 4 * np.square(values["sizes"]["as one disc: diameter in pixels"]) == pytest.approx(pixels)
 
     per_image = pd.DataFrame(values["per_image"]).set_index("image_path")
-    for name, fpr in (("1.000%", 1e-2), ("0.010%", U), ("0.001%", L)):
+    for name, fpr in (("1 %", 1e-2), ("0.01 %", U), ("0.001 %", L)):
         threshold = second.threshold(fpr)
         for path, rate in per_image[name].items():
             assert rate == (second.maps[second.paths.index(path)] >= threshold).mean()
         assert per_image[name].mean() == pytest.approx(second.fpr(threshold), abs=1e-12)
         assert per_image[name].mean() == pytest.approx(fpr, rel=0.05)
+    blobs = [scipy.ndimage.label(each >= second.threshold(L))[1] for each in second.maps[~second.anomalous]]
+    assert (values["blobs.sum()"], values["(blobs > 0).sum()"]) == (sum(blobs), np.count_nonzero(blobs))
 
-    worst = second.paths.index(per_image["0.010%"].idxmax())
-    others = [i for i in np.flatnonzero(~second.anomalous) if i != worst]
-    expected = np.nanmean(second.scores(normal=np.sort(second.maps[others].ravel())))
-    assert values["without_worst"] == pytest.approx(expected, abs=1e-6)
+    normal = np.flatnonzero(~second.anomalous)
+    decisive = second.paths.index(values["decisive"])
+    rest = np.sort(second.maps[normal[normal != decisive]].ravel())
+    found = values["without.tolist()"][normal.tolist().index(decisive)]
+    assert found == pytest.approx(np.nanmean(second.scores(normal=rest)), abs=1e-6)
+    drawn = np.sort(second.maps[normal[np.array(values["weights[0]"], dtype=bool)]].ravel())
+    assert values["means"][0] == pytest.approx(np.nanmean(second.scores(normal=drawn)), abs=1e-6)
+    assert values["means"][-1] == pytest.approx(np.nanmean(second.scores()), abs=1e-6)
+    assert values["counts"] == [2, 4, 8, 16, 32]
+    # The halves are alike, so that each is as likely to have the more false alarms.
+    assert values["exceeded"] == pytest.approx(0.5, abs=0.15)
 
     scores = {
         f"{lower:.0e} to {upper:.0e}": second.scores(lower, upper)[second.anomalous]
@@ -42,16 +63,38 @@ def test_bounds_thresholds_and_how_scores_depend_on_them(second_path):
     assert list(values["scores"]) == list(scores)
     for i, (name, expected) in enumerate(scores.items()):
         np.testing.assert_allclose(values["scores"][name], expected, atol=1e-6)
-        pair = expected.round(3), scores["1e-05 to 1e-04"].round(3)
-        tau, rho = scipy.stats.kendalltau(*pair), scipy.stats.spearmanr(*pair)
+        tau = scipy.stats.kendalltau(expected.round(3), scores["1e-05 to 1e-04"].round(3))
         assert values["agreement"]["Kendall's τ with the standard"][i] == pytest.approx(tau.statistic, abs=1e-6)
-        assert values["agreement"]["Spearman's ρ with the standard"][i] == pytest.approx(rho.statistic, abs=1e-6)
 
-    assert values["counts"] == [2, 4, 8, 16, 32]
-    assert values["draws"]["mean AUPIMO"][-1] == pytest.approx(np.nanmean(second.scores()), abs=1e-6)
-    pixel_noise, blobs = values["simulated_mean"][:4], values["simulated_mean"][4:]
-    assert pixel_noise == pytest.approx([values["no_skill"]] * 4, rel=0.2)
-    assert blobs == pytest.approx([values["no_skill"]] * 4, rel=0.9)
+    simulated = values["luck"]["mean"]
+    assert simulated[:3] == pytest.approx([values["no_skill"]] * 3, rel=0.2)
+    assert simulated[3:] == pytest.approx([values["no_skill"]] * 3, rel=0.9)
+    assert values["few"] < 0.001
+    assert values["one_in_10000"] > 100 * values["few"]
+    assert_exercises(values[verdicts(*NUMBERS)], *NUMBERS)
+    if dataset == "synthetic/leather":
+        assert_as_the_text_says(values, per_image)
+
+
+def assert_as_the_text_says(values, per_image):
+    """What stands folded in the notebook."""
+    assert (values["blobs.sum()"], values["(blobs > 0).sum()"]) == (1, 1)
+    assert (per_image["0.01 %"] == 0).sum() == pytest.approx(29, abs=1)
+    assert per_image["0.01 %"].max() / per_image["0.01 %"].sum() == pytest.approx(0.57, abs=0.03)
+    assert per_image["0.001 %"].max() == pytest.approx(per_image["0.001 %"].sum())
+    assert values["decisive"] == "synthetic/leather/test/good/016.png"
+    assert max(values["without.tolist()"]) == pytest.approx(0.754, abs=0.003)
+    assert values["float(np.quantile(fpr_of_others, 0.95))"] > 3 * U
+    means = values["agreement"]["mean score"]
+    assert means == pytest.approx([0.707, 0.743, 0.786, 0.846], abs=0.005)
+    assert values["agreement"]["images above 99.9 %"][-1] == pytest.approx(0.49, abs=0.03)
+    assert values["agreement"]["Kendall's τ with the standard"][-1] == pytest.approx(0.86, abs=0.02)
+    drawn, means = np.array(values["drawn"]), np.array(values["means"])
+    assert np.median(means[drawn == 2]) == pytest.approx(0.788, abs=0.02)
+    assert np.median(means[drawn == 16]) == pytest.approx(0.744, abs=0.01)
+    assert values["few"] == pytest.approx(0.0005, abs=0.0002)
+    assert values["one_in_10000"] == pytest.approx(0.16, abs=0.03)
+    assert values["luck"]["highest"][3] > 0.5
 
 
 def test_own_pictures(own):

@@ -69,7 +69,7 @@ class TestOneCurve:
             ax = plots.plot_pimo_curve([1e-6, 1.0], [0.1, 1.0], label=label, ax=given)
         assert ax is given
         assert ax.get_xscale() == "log"
-        assert ax.get_legend_handles_labels()[1] == ["integration zone", "first", "second"]
+        assert ax.get_legend_handles_labels()[1] == ["integration range", "first", "second"]
 
     def test_the_fpr_axis_says_powers_of_ten_and_percentages(self):
         ax = plots.pimo_axes()
