@@ -1,7 +1,7 @@
 """PIMO curves and what surrounds them: the integration range, the line without skill, the threshold axis.
 
 The functions draw on ``ax``, or on a new figure where none is given, and return the axes. ``curves`` are
-``PIMOCurves`` of N images (anomalib's ``PIMOResult`` works too), ``fpr_bounds`` the two ends of the integration range.
+``PIMOCurves`` of N images (anomalib's ``PIMOResult`` works too), ``fpr_bounds`` the ends of the integration range.
 The shared FPR is on a log scale, on which zero has no place: points at zero are left out.
 """
 

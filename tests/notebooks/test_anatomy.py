@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from aupimo_helpers.course.exercises import solutions
 from aupimo_helpers.course.notebook import heading, read
 from aupimo_helpers.course.refresh import problems
 
