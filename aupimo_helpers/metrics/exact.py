@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 _SAMPLES = 2**15
+_MASK_SCORES_AT_ONCE = 2**17  # what is computed from them stays in a processor's cache, too
 
 
 @dataclass(frozen=True)
@@ -224,15 +225,22 @@ def normal_parts(stack: Stack) -> Iterator[NormalScores]:
             yield NormalScores(stack.pixels, stack.maps[start:end].reshape(-1))
 
 
+def in_groups(counts: np.ndarray) -> Iterator[tuple[slice, slice]]:
+    """Go through images of so many mask scores, as many as are looked at in one go: which images, which scores."""
+    ends = np.cumsum(counts)
+    cuts = (np.flatnonzero(np.diff(ends // _MASK_SCORES_AT_ONCE)) + 1).tolist()
+    borders = np.append(0, ends)
+    for start, end in itertools.pairwise([0, *cuts, len(counts)]):
+        yield slice(start, end), slice(borders[start], borders[end])
+
+
 def mask_scores(stacks: Iterable[Stack]) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
     """Go through the anomalous images, a few at a time: positions, numbers of mask pixels, all of their scores."""
     for stack in stacks:
         anomalous = np.flatnonzero(stack.mask_pixels)
-        ends = np.cumsum(stack.mask_pixels)
-        cuts = np.flatnonzero(np.diff(ends[anomalous] // checks.PIXELS_AT_ONCE)) + 1
-        for images in np.split(anomalous, cuts) if len(anomalous) else []:
-            scores = stack.mask_scores[ends[images[0]] - stack.mask_pixels[images[0]] : ends[images[-1]]]
-            yield stack.first + images, stack.mask_pixels[images], scores
+        counts = stack.mask_pixels[anomalous]
+        for images, scores in in_groups(counts) if len(anomalous) else ():
+            yield stack.first + anomalous[images], counts[images], stack.mask_scores[scores]
 
 
 def image_counts(stacks: Sequence[Stack]) -> np.ndarray:

@@ -87,9 +87,11 @@ class Memory:
         rows = np.zeros((len(stack.mask_pixels), 4), dtype=np.int64)
         rows[:, 0], rows[:, 1], rows[:, 3] = stack.pixels, stack.mask_pixels, DTYPES.index(stack.dtype)
         floor = self.floor
-        stays = stack.mask_scores >= floor
-        rows[:, 2] = exact.count_true(stays, stack.mask_pixels)
-        self.masks.append(stack.mask_scores.compress(stays))
+        rows[:, 2], scores = stack.mask_pixels, stack.mask_scores
+        if floor > -math.inf:
+            stays = scores >= floor
+            rows[:, 2], scores = exact.count_true(stays, stack.mask_pixels), scores.compress(stays)
+        self.masks.append(scores)
         self.records.append(rows.ravel())
         self.floors = self.floors or [np.array([-math.inf])]
         if room < 0 and room + self._grown() - self.budget < 0:
@@ -184,9 +186,13 @@ class Memory:
         """Compute something of each image from the scores of its mask; NaN for normal images."""
         images = self.images
         anomalous = images[:, 1] > 0
-        computed = compute(images[anomalous, 1], _joined(self.masks), *arguments, kept=images[anomalous, 2])
-        everything = np.full((len(images), *computed.shape[1:]), np.nan)
-        everything[anomalous] = computed
+        mask_pixels, kept, scores = images[anomalous, 1], images[anomalous, 2], _joined(self.masks)
+        computed = [
+            compute(mask_pixels[some], scores[of_these], *arguments, kept=kept[some])
+            for some, of_these in exact.in_groups(kept)
+        ]
+        everything = np.full((len(images), *computed[0].shape[1:]), np.nan)
+        everything[anomalous] = np.concatenate(computed)
         return everything
 
 
