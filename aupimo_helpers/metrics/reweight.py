@@ -6,13 +6,15 @@ the shared FPR; the order of the scores stays. So the highest normal scores are 
 put between two of them once, and what is left for each set of weights is a matrix product.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 import scipy.sparse
 from numpy.typing import ArrayLike
 
 from aupimo_helpers.errors import InputError
 from aupimo_helpers.metrics import checks
-from aupimo_helpers.metrics.curves import threshold_at_fpr
+from aupimo_helpers.metrics.exact import Normals, NormalScores
 
 # How far beyond the upper bound the sorted normal scores reach at first, and each time that is too little.
 _DEEPER = 4.0
@@ -50,28 +52,44 @@ def reweighted_scores(
     References:
         B. Efron, R. J. Tibshirani, An Introduction to the Bootstrap (1993), sections 6 and 11.
     """
-    lower, upper = checks.check_bounds(fpr_bounds)
-    maps = [np.asarray(scores) for scores in anomaly_maps]
     inside = [np.asarray(mask) != 0 for mask in masks]
-    anomalous = np.array([bool(mask.any()) for mask in inside], dtype=bool)
-    normal = [scores.ravel() for scores, is_anomalous in zip(maps, anomalous, strict=True) if not is_anomalous]
+    of_masks = [np.asarray(scores)[mask] for scores, mask in zip(anomaly_maps, inside, strict=True)]
+    normal = [
+        NormalScores(scores.size, np.asarray(scores).ravel())
+        for scores, mask in zip(map(np.asarray, anomaly_maps), inside, strict=True)
+        if not mask.any()
+    ]
+    return reweight(normal, of_masks, [len(scores) for scores in of_masks], weights, fpr_bounds)
+
+
+def reweight(
+    normal: Sequence[NormalScores],
+    of_masks: Sequence[np.ndarray],
+    mask_pixels: Sequence[int],
+    weights: ArrayLike,
+    fpr_bounds: tuple[float, float],
+) -> np.ndarray:
+    """Do the same from the highest scores of each normal image and of each image's mask: those above some score."""
+    lower, upper = checks.check_bounds(fpr_bounds)
     rows = np.asarray(weights, dtype=np.float64)
     if rows.ndim != 2 or rows.shape[1] != len(normal) or (rows < 0).any() or not rows.any(axis=1).all():
         raise InputError(
             f"Expected weights of shape (B, {len(normal)}), one column per normal image, not negative and no row all "
             f"zero, but their shape is {rows.shape}."
         )
-    shares = rows / rows.sum(axis=1, keepdims=True) / np.array([len(scores) for scores in normal])
+    shares = rows / rows.sum(axis=1, keepdims=True) / np.array([image.pixels for image in normal])
+    everything = Normals(normal, len(normal), sum(image.pixels for image in normal))
     fpr = min(1.0, _DEEPER * upper)
     while True:
-        floor = threshold_at_fpr(anomaly_maps, masks, fpr)
-        distinct, counts = _highest(normal, floor)
+        floor = everything.top(fpr).scores[-1]
+        distinct, counts = _highest([image.scores for image in normal], floor)
         # The rarest row decides how deep is deep enough.
         if fpr == 1 or (shares @ np.asarray(counts.sum(axis=0)).ravel()).min() >= upper:
             break
         fpr = min(1.0, fpr * _DEEPER)
-    between, tied = _places([scores[mask] for scores, mask in zip(maps, inside, strict=True)], distinct)
-    result = np.full((len(rows), len(maps)), np.nan)
+    between, tied = _places(of_masks, mask_pixels, distinct)
+    anomalous = np.asarray(mask_pixels) > 0
+    result = np.full((len(rows), len(of_masks)), np.nan)
     for start in range(0, len(rows), _ROWS_AT_ONCE):
         part = slice(start, start + _ROWS_AT_ONCE)
         reached = np.vstack([np.zeros((1, len(shares[part]))), np.cumsum(counts @ shares[part].T, axis=0)])
@@ -91,12 +109,13 @@ def _highest(normal: list[np.ndarray], floor: float) -> tuple[np.ndarray, scipy.
 
 
 def _places(
-    mask_scores: list[np.ndarray], distinct: np.ndarray
+    mask_scores: Sequence[np.ndarray], mask_pixels: Sequence[int], distinct: np.ndarray
 ) -> tuple[scipy.sparse.csr_array, scipy.sparse.csr_array]:
     """Shares of a mask's pixels below exactly k normal scores, (N, K + 1), and tied with the k-th, (N, K)."""
     size = len(distinct)
-    image = np.repeat(np.arange(len(mask_scores)), [len(scores) for scores in mask_scores])
-    share = np.repeat([1 / max(1, len(scores)) for scores in mask_scores], [len(scores) for scores in mask_scores])
+    sizes = [len(scores) for scores in mask_scores]
+    image = np.repeat(np.arange(len(sizes)), sizes)
+    share = np.repeat([1 / max(1, pixels) for pixels in mask_pixels], sizes)
     scores = np.concatenate(mask_scores)
     above = size - np.searchsorted(distinct, scores, side="right")
     not_below = size - np.searchsorted(distinct, scores, side="left")
