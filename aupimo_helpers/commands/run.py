@@ -1,7 +1,6 @@
 """``aupimo run``: execute the whole course."""
 
 import argparse
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,6 +30,8 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "--category", metavar="NAME", help="which one, where your own folder holds several; else a name for it"
     )
+    text = "import your own images without those that cannot be used; the report lists them"
+    parser.add_argument("--skip-problems", action="store_true", help=text)
     parser.add_argument("--results", metavar="FOLDER", help="where results go; by default results/ beside notebooks/")
     parser.add_argument("--only", nargs="+", default=[], metavar="NN", help="numbers of notebooks, such as 03 04")
     parser.add_argument("--backbone", metavar="NAME", help="a timm model, such as resnet18")
@@ -45,23 +46,16 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
 def _run(options: argparse.Namespace) -> int:
     from rich.console import Console
 
-    from aupimo_helpers import data
     from aupimo_helpers.course.notebook import course, notebooks_folder
     from aupimo_helpers.course.report import Report, write_report
     from aupimo_helpers.course.run import run_course, summary
-    from aupimo_helpers.data.paths import require_readable_by_anomalib
     from aupimo_helpers.model import PadimSettings
 
     folder = notebooks_folder(options.notebooks)
     notebooks = course(folder, options.only)
     results = Path(options.results).absolute() if options.results else folder.parent / "results"
-    dataset, data_root = _choose_data(options, folder.parent / "datasets")
-    # The notebooks find the default folder beside themselves: then it does not matter where the course lies.
+    dataset, data_root = _choose_sound_data(options, folder.parent / "datasets")
     default = data_root == folder.parent / "datasets"
-    require_readable_by_anomalib(Path("../datasets" if default else data_root, dataset))
-    data.make(dataset, data_root)
-    if options.dataset not in (None, *data.available()) or (options.data_root and not options.dataset):
-        _require_sound(data_root / dataset)
 
     # What is as in the notebooks is not injected, so that the copies read like the sources.
     parameters: dict[str, Any] = {"DATASET": dataset} if dataset != "synthetic/leather" else {}
@@ -77,7 +71,7 @@ def _run(options: argparse.Namespace) -> int:
     parameters |= {name.upper(): value for name, value in chosen.items()}
 
     console = Console(markup=False, emoji=False)
-    report = Report(dataset)
+    report = Report(dataset, notes=_left_out(data_root / dataset))
     run = run_course(notebooks, results, parameters, report=report, console=console)
     write_report(run.index, replace(report, rows=run.every, **_results(dataset, data_root, results, settings)))
     console.print()
@@ -87,6 +81,40 @@ def _run(options: argparse.Namespace) -> int:
             console.print(f"{row.name}: {row.message}", highlight=False, soft_wrap=True)
     console.print(f"\nRead it: {run.index}", highlight=False, soft_wrap=True)
     return 0 if run.passed else 1
+
+
+def _choose_sound_data(options: argparse.Namespace, default_root: Path) -> tuple[str, Path]:
+    """Find or make the data, and stop at what would spoil the results of a set that is not the course's own."""
+    from aupimo_helpers import data
+    from aupimo_helpers.data.paths import require_readable_by_anomalib
+    from aupimo_helpers.data.problems import all_in_a_table
+    from aupimo_helpers.errors import ProblemError
+
+    try:
+        dataset, root = _choose_data(options, default_root)
+        # The notebooks find the default folder beside themselves: then it does not matter where the course lies.
+        require_readable_by_anomalib(Path("../datasets" if root == default_root else root, dataset))
+        data.make(dataset, root)
+        given = options.dataset or options.data_root
+        if given and options.dataset not in data.available() and (problems := data.check(root / dataset)):
+            raise ProblemError(problems)
+    except ProblemError as error:
+        images = Path(options.data_root or default_root, options.dataset or "")
+        skip = "" if options.dataset else "\nTo leave these out: --skip-problems"
+        raise InputError(str(error) + all_in_a_table(error.problems, images) + skip) from error
+    return dataset, root
+
+
+def _left_out(folder: Path) -> list[tuple[str, list[str]]]:
+    """What an import left out of a data set, for the report."""
+    from aupimo_helpers.data.writing import RECORD, read_record
+
+    record = read_record(folder) if (folder / RECORD).is_file() else {}
+    lists = {
+        "Left out: they cannot be used": [f"{entry['file']} {entry['what']}" for entry in record.get("skipped", [])],
+        "Left out: they show a defect and have no mask": record.get("left_out", []),
+    }
+    return [(heading, lines) for heading, lines in lists.items() if lines]
 
 
 def _results(dataset: str, data_root: Path, results: Path, settings: "PadimSettings") -> dict[str, Any]:
@@ -106,25 +134,15 @@ def _results(dataset: str, data_root: Path, results: Path, settings: "PadimSetti
 
 def _choose_data(options: argparse.Namespace, default_root: Path) -> tuple[str, Path]:
     """Find which data set is meant: its name, and the folder of the data sets."""
-    if options.dataset is not None and options.category is not None:
+    if options.dataset is not None and (options.category is not None or options.skip_problems):
         raise InputError(
-            "--category names a part of your own folder, and --dataset a whole data set: give one of them."
+            "--category and --skip-problems are for images that are imported, and --dataset names a data set: give "
+            "the images' folder with --data-root alone."
         )
     if options.dataset is not None or options.data_root is None:
         root = Path(options.data_root).absolute() if options.data_root else default_root
         return options.dataset or "synthetic/leather", root
     from aupimo_helpers.data import locate
 
-    return locate(Path(options.data_root).absolute(), options.category, default_root)
-
-
-def _require_sound(folder: Path) -> None:
-    """Stop at what would spoil the results of a data set that is not the course's own."""
-    from aupimo_helpers.data import check
-
-    problems = check(folder)
-    if problems:
-        for problem in problems:
-            print(problem, file=sys.stderr)
-        number = "a problem" if len(problems) == 1 else f"{len(problems)} problems"
-        raise InputError(f"{folder} has {number}, named above: mend that, and run again.")
+    images = Path(options.data_root).absolute()
+    return locate(images, options.category, default_root, skip_problems=options.skip_problems)

@@ -111,6 +111,7 @@ def import_folder(
             "images out with --without-mask skip"
         )
         problems += [Problem(picture.image, "shows a defect and has no mask", remedy) for picture in left_out]
+        left_out = []  # named as problems already
     pictures = [picture for picture in pictures if picture.defect == "good" or picture.mask is not None]
     if not problems or skip_problems:
         _refuse_gaps(pictures, source)

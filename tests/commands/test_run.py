@@ -129,8 +129,33 @@ def test_own_data_is_checked_whatever_names_it(folder, images, capsys):
     (images / "ground_truth" / "cut" / "0_mask.png").unlink()
     arguments = ["--notebooks", str(folder), "--data-root", str(images.parents[1]), "--dataset", "parts/screws"]
     assert main(["run", *arguments]) == 1
-    assert "0_mask.png is missing" in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert "0_mask.png is missing" in error
+    assert "--skip-problems" not in error  # which makes a data set, and this is one
     assert not (folder.parent / "results").exists()
+
+
+def test_what_cannot_be_used_is_left_out_if_one_says_so_and_the_report_lists_it(folder, images, capsys):
+    random = np.random.default_rng(1)
+    for i in range(25):
+        pixels = random.integers(0, 255, (256, 256, 3)).astype(np.uint8)
+        Image.fromarray(pixels).save(images / f"test/cut/x{i:02}.png")
+    arguments = ["run", "--notebooks", str(folder), "--data-root", str(images), "--only", "1"]
+    assert main(arguments) == 1
+    error = capsys.readouterr().err
+    assert "25 problems" in error
+    assert "--skip-problems" in error
+    table = images.with_name("screws.problems.csv")
+    assert str(table) in error
+    assert len(table.read_text().splitlines()) == 26
+    assert not (folder.parent / "results").exists()
+    assert main([*arguments, "--skip-problems"]) == 0
+    assert shown(folder.parent / "results").startswith("own/screws ")
+    page = (folder.parent / "results" / "index.html").read_text()
+    assert page.count("x00.png") == 1
+    assert page.count("has no mask") + page.count("have no mask") >= 1
+    assert main([*arguments, "--skip-problems", "--dataset", "parts/screws"]) == 1
+    assert "with --data-root alone" in capsys.readouterr().err
 
 
 def test_a_category_is_chosen_by_name(folder, images):
@@ -147,7 +172,7 @@ def test_a_category_is_chosen_by_name(folder, images):
         (["--data-root", "{tmp}/nowhere"], "nowhere"),
         (["--only", "77"], "There is no notebook 77"),
         (["--notebooks", "{tmp}"], "There are no course notebooks"),
-        (["--dataset", "photos/brick", "--category", "a"], "give one of them"),
+        (["--dataset", "photos/brick", "--category", "a"], "with --data-root alone"),
     ],
 )
 def test_what_cannot_be_run_is_one_sentence(folder, tmp_path, capsys, arguments, message):
