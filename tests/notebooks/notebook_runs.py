@@ -142,8 +142,17 @@ class SecondPath:
 SIZES = ((300, 400), (400, 300), (320, 320))
 
 
-def take_pictures(folder, rng, number, *, defect=None, masks=None):
-    """Write grey JPEG of a woven surface, each defect fainter than the one before, with their masks as PNG."""
+# What happens to a camera: the light was off, the light was too bright, out of focus, something lay in the picture.
+MISHAPS = (
+    lambda pixels: 0 * pixels,
+    lambda pixels: 2.2 * pixels,
+    lambda pixels: gaussian_filter(pixels, 6),
+    lambda pixels: np.where(np.add.outer(*map(np.arange, pixels.shape)) % 97 < 9, 255, pixels),
+)
+
+
+def take_pictures(folder, rng, number, *, defect=None, masks=None, odd=0):
+    """Write grey JPEG of a woven surface, the last ones odd; defects from plain to faint, with their masks as PNG."""
     folder.mkdir(parents=True)
     for i in range(number):
         height, width = SIZES[i % len(SIZES)]
@@ -153,9 +162,11 @@ def take_pictures(folder, rng, number, *, defect=None, masks=None):
         if defect is not None:
             row, column = rng.uniform(0.3, 0.7, 2) * (height, width)
             reach = (y - row) ** 2 + ((x - column) / (4 if defect == "scratch" else 1)) ** 2 < 11**2
-            pixels[reach] += {"scratch": -100, "spot": 80}[defect] / (1 + 2 * i)
+            pixels[reach] += {"scratch": -100, "spot": 80}[defect] / (1 + 2 * (i % 6))
             masks.mkdir(parents=True, exist_ok=True)
             Image.fromarray((reach * 255).astype(np.uint8)).save(masks / f"IMG_{i:02}.png")
+        if i >= number - odd:
+            pixels = MISHAPS[i % len(MISHAPS)](pixels)
         Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(folder / f"IMG_{i:02}.jpg", quality=90)
 
 
@@ -180,7 +191,7 @@ class OwnData:
     Grey JPEG of mixed sizes, no defects.csv. Workers of one test run share them in ``base``.
     """
 
-    def __init__(self, base, *, train, normal, per_defect):
+    def __init__(self, base, *, train, normal, per_defect, odd=0):
         self.pictures, self.root, self.results = base / "Parts", base / "datasets", base / "results"
         self.train, self.normal, self.anomalous = train, normal, 2 * per_defect
         self.dataset, self.folder = "own/parts", self.root / "own" / "parts"
@@ -189,7 +200,7 @@ class OwnData:
             if not self.folder.exists():
                 rng = np.random.default_rng(0)
                 take_pictures(self.pictures / "ok", rng, train)
-                take_pictures(self.pictures / "ok_test", rng, normal)
+                take_pictures(self.pictures / "ok_test", rng, normal, odd=odd)
                 for defect in ("scratch", "spot"):
                     masks = self.pictures / "masks" / defect
                     take_pictures(self.pictures / "ng" / defect, rng, per_defect, defect=defect, masks=masks)
