@@ -14,6 +14,7 @@ ROOT = Path(__file__).parents[2]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 KNOWN = {path.name for path in NOTEBOOKS}
 COURSE = [
+    "00_quick_start",
     "01_data_setup",
     "02_padim_training",
     "03_average_aupimo",
