@@ -3,8 +3,8 @@
     python tests/benchmarks/benchmark_course.py                      # 700 + 700 images, about 6 minutes, 4 GB
     python tests/benchmarks/benchmark_course.py --images 50          # a short trial
 
-The photographs are grey JPEG of three sizes; a few of the normal test images are odd (black, too bright, out of focus,
-striped). ``aupimo run`` imports them, fits the model and executes everything, with nothing cached.
+The photographs are grey JPEG of three sizes; a few of the normal test images are odd (black, too bright, out of
+focus, striped). ``aupimo run`` imports them, fits the model and executes everything, with nothing cached.
 """
 
 import argparse
