@@ -18,6 +18,8 @@ SAID = (
     "zeros.max() if len(zeros) else None",
     "near.sum()",
     "at_upper",
+    "names[middle]",
+    "recall_at_fpr(maps, masks, 1e-5)[middle].item()",
 )
 
 
@@ -55,7 +57,9 @@ def test_scores_curves_and_the_integral_by_hand(second_path, dataset):
 
 def assert_as_the_text_says(values, scores, gaps):
     """What stands folded in the notebook."""
-    without_any, highest, best_zero, near, at_upper = (values[name] for name in SAID)
+    without_any, highest, best_zero, near, at_upper, middle, at_lower = (values[name] for name in SAID)
+    assert middle == "poke/015.png"
+    assert (at_lower, values["recall"]) == pytest.approx((0.959, 0.986), abs=0.002)
     assert (without_any, highest) == (pytest.approx(29, abs=1), pytest.approx(0.0018, abs=0.0001))
     assert gaps[:2] + gaps[-1:] == pytest.approx([0.011, 0.0025, 0.0001], abs=0.001)
     assert ((scores == 0).sum(), (scores > 1 - 1e-9).sum()) == (pytest.approx(7, abs=1), pytest.approx(26, abs=2))

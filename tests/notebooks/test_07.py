@@ -15,7 +15,7 @@ NAMES = ("no_skill", "sizes", "per_image", "without.tolist()", "decisive", "scor
 DRAWN = (
     "drawn",
     "means",
-    "weights[0]",
+    "draws[0]",
     "exceeded",
     "float(np.quantile(fpr_of_others, 0.95))",
     "swaps",
@@ -49,7 +49,7 @@ def test_bounds_thresholds_and_how_scores_depend_on_them(second_path, dataset):
     rest = np.sort(second.maps[normal[normal != decisive]].ravel())
     found = values["without.tolist()"][normal.tolist().index(decisive)]
     assert found == pytest.approx(np.nanmean(second.scores(normal=rest)), abs=1e-6)
-    drawn = np.sort(second.maps[normal[np.array(values["weights[0]"], dtype=bool)]].ravel())
+    drawn = np.sort(second.maps[normal[values["draws[0]"]]].ravel())
     assert values["means"][0] == pytest.approx(np.nanmean(second.scores(normal=drawn)), abs=1e-6)
     assert values["means"][-1] == pytest.approx(np.nanmean(second.scores()), abs=1e-6)
     assert values["counts"] == [2, 4, 8, 16, 32]
@@ -90,8 +90,9 @@ def assert_as_the_text_says(values, per_image):
     assert values["agreement"]["images above 99.9 %"][-1] == pytest.approx(0.49, abs=0.03)
     assert values["agreement"]["Kendall's τ with the standard"][-1] == pytest.approx(0.86, abs=0.02)
     drawn, means = np.array(values["drawn"]), np.array(values["means"])
-    assert np.median(means[drawn == 2]) == pytest.approx(0.788, abs=0.02)
-    assert np.median(means[drawn == 16]) == pytest.approx(0.744, abs=0.01)
+    two, sixteen = ([each.min(), np.median(each), each.max()] for each in (means[drawn == 2], means[drawn == 16]))
+    assert two == pytest.approx([0.70, 0.79, 0.83], abs=0.02)
+    assert sixteen == pytest.approx([0.73, 0.74, 0.79], abs=0.01)
     assert values["few"] == pytest.approx(0.0005, abs=0.0002)
     assert values["one_in_10000"] == pytest.approx(0.16, abs=0.03)
     assert values["luck"]["highest"][3] > 0.5
