@@ -211,8 +211,8 @@ class PairComparison:
         return (
             f"{self.a} against {self.b} on {self.num_images} images\n"
             f"  mean AUPIMO          {100 * self.mean_a:.1f} % against {100 * self.mean_b:.1f} %\n"
-            f"  mean difference      {100 * self.mean_difference:+.1f} percentage points, {100 * self.confidence:g} % "
-            f"confidence interval {100 * self.ci_low:+.1f} to {100 * self.ci_high:+.1f}\n"
+            f"  mean difference      {100 * self.mean_difference:+.1f} percentage points, "
+            f"{100 * self.confidence:g} % confidence interval {100 * self.ci_low:+.1f} to {100 * self.ci_high:+.1f}\n"
             f"  median difference    {100 * self.median_difference:+.1f} percentage points\n"
             f"  permutation test     p = {self.permutation_p:.2g} (of the mean)\n"
             f"  paired t-test        p = {self.ttest_p:.2g} (of the mean)\n"

@@ -110,8 +110,8 @@ def _print_pairs(console: "Console", pairs: "pd.DataFrame") -> None:
         f"Differences in percentage points with {rows[0]['confidence']:.0%} bootstrap confidence intervals",
         "Permutation test: of the mean difference. Wilcoxon test: of scores rounded to 0.1 percentage points"
         + (", p-values adjusted for the number of pairs (Holm). " if rows[1:] else ". ")
-        + "Intervals and tests speak of other anomalous images only: how much the normal images matter cannot be seen "
-        "in score files (notebook 09 finds it from the maps).",
+        + "Intervals and tests speak of other anomalous images only: how much the normal images matter cannot be "
+        "seen in score files (notebook 09 finds it from the maps).",
     )
     table.add_column("pair, better mean first", overflow="fold")
     for header in ("difference", "win / tie\n/ loss", "permutation\np", "Wilcoxon\np"):

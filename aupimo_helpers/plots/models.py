@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from aupimo_helpers.stats import ManyComparison, PairComparison
 
 # A difference of fractions of 1 in percentage points: 0.25 is written +25.
-POINTS = FuncFormatter(lambda value, _: f"{100 * value:+.0f}" if round(100 * value) else "0")
+POINTS = FuncFormatter(lambda value, _: f"{round(100 * value, 6):+g}" if round(100 * value, 6) else "0")
 
 _POSTHOC_TITLES = {"nemenyi": "Nemenyi", "wilcoxon": "Wilcoxon with Holm"}
 
@@ -123,7 +123,7 @@ def critical_difference(
     import scikit_posthocs  # takes a second, and no other plot needs it
 
     num_models = len(result.mean_ranks)
-    ax = ax or plt.subplots(figsize=(8, 1.2 + 0.28 * num_models))[1]
+    ax = ax or plt.subplots(figsize=(8, 1.5 + 0.28 * num_models))[1]
     drawn = scikit_posthocs.critical_difference_diagram(
         result.mean_ranks,
         result.p_values,
@@ -146,9 +146,9 @@ def critical_difference(
     if result.posthoc == "nemenyi":
         critical = _critical_difference(num_models, len(result.ranks), alpha)
         title += f"; ruler: critical difference {critical:.2f}"
-        left, height = result.mean_ranks.min(), ax.get_ylim()[1] + 0.25
-        ax.plot([left, left + critical], [height, height], color="black", linewidth=2, marker="|", markersize=9)
-        ax.set_ylim(top=height + 0.25)
+        left, bottom = result.mean_ranks.min(), ax.get_ylim()[0] - 0.4
+        ax.plot([left, left + critical], [bottom, bottom], color="black", linewidth=2, marker="|", markersize=9)
+        ax.set_ylim(bottom=bottom - 0.3)
     ax.set_title(title + ")")
     ax.spines["top"].set_visible(True)
     ax.grid(visible=False)
