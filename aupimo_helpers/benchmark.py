@@ -2,7 +2,8 @@
 
 They are the scores of the paper (Bertoldo et al., BMVC 2024, arXiv 2401.01984), one JSON file per model and data set,
 fetched once from the reference repository at one commit, checked against the SHA-256 in ``benchmark_registry.txt``
-and kept in a cache. A table of the means (model x data set) comes with the package and needs no network.
+and kept in a cache. A table of the means (model x data set), and the per-image scores of two data sets, come with the
+package and need no network.
 
 ``models`` and ``datasets`` are names, all by default; an unknown one is an ``InputError``. ``source``, or for all
 calls the environment variable ``AUPIMO_BENCHMARK_DIR``, is a folder or a web address that holds the same files
@@ -156,7 +157,7 @@ def why_out_of_reach(
 ) -> str | None:
     """Fetch what is missing, and where that fails return the sentence of the ``DownloadError`` instead of raising it.
 
-    For a lesson that shows it and goes on with `packaged_table`; everywhere else call `fetch`.
+    For a lesson that shows it and goes on with `packaged_table` and `packaged_scores`; everywhere else call `fetch`.
 
     Example:
         >>> with tempfile.TemporaryDirectory() as empty:
@@ -213,3 +214,20 @@ def packaged_table() -> pd.DataFrame:
     """
     with resources.files("aupimo_helpers").joinpath("benchmark_means.txt").open(encoding="utf-8") as file:
         return pd.read_csv(file, comment="#", index_col="dataset").rename_axis(columns="model")
+
+
+def packaged_scores() -> pd.DataFrame:
+    """Read the published per-image scores that come with the package, as `load` gives them, to six decimal places.
+
+    They are those of all models on ``mvtec/cable`` and ``mvtec/leather``.
+
+    Example:
+        >>> packaged_scores().groupby("dataset")["image_path"].nunique().to_dict()
+        {'mvtec/cable': 150, 'mvtec/leather': 124}
+    """
+    with resources.files("aupimo_helpers").joinpath("benchmark_images.txt").open(encoding="utf-8") as file:
+        wide = pd.read_csv(file, comment="#")
+    scores = wide.melt(["dataset", "image_path", "defect"], var_name="model", value_name="aupimo")
+    scores = scores[["model", "dataset", "image_path", "defect", "aupimo"]]
+    scores.attrs = {"fpr_bounds": (1e-5, 1e-4)}
+    return scores

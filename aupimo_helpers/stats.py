@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 import scikit_posthocs
 import scipy.stats
-from matplotlib.cbook import boxplot_stats
+from numpy.typing import ArrayLike
 
 from aupimo_helpers.errors import InputError
 
@@ -28,54 +28,48 @@ Posthoc = Literal["nemenyi", "wilcoxon"]
 MIN_PAIRS = 6
 _DECIMALS = 3  # of a score that count where ranks are used
 _NO_SCORE = "No image has a score: AUPIMO is defined for anomalous images only, and all images here are normal."
-_BOX_PLOT = {
-    "whislo": "lower whisker",
-    "q1": "lower quartile",
-    "med": "median",
-    "q3": "upper quartile",
-    "whishi": "upper whisker",
-}
+_FIVE_NUMBERS = {"lowest": 0.0, "lower quartile": 0.25, "median": 0.5, "upper quartile": 0.75, "highest": 1.0}
 
 
-def representatives(table: pd.DataFrame, by: str | None = None) -> pd.DataFrame:
-    """Pick the images nearest to the five numbers of the box plot of the scores, for each value of the column ``by``.
+def representatives(table: pd.DataFrame, by: str | None = None, *, then: str | None = None) -> pd.DataFrame:
+    """Pick the images nearest to the five numbers that sum up the scores, for each value of the column ``by``.
 
-    Among images equally near, one that does not yet stand for another number is preferred, then the first in the
-    table. The whiskers reach the farthest score within 1.5 box lengths (J. W. Tukey, 1977).
+    The five numbers are the lowest and the highest score, the quartiles and the median (J. W. Tukey, 1977). Images of
+    equal score are put in order by the column ``then``, then as in the table, so that an image stands for two numbers
+    only where there are fewer than five.
 
     Returns:
         Five rows per group, from the lowest to the highest number: the columns and the index of ``table``, preceded
-        by ``statistic`` (the number's name) and ``value``.
+        by ``statistic`` (the number's name), ``value`` and ``alike`` (how many images of the group have the same
+        score and the same ``then``, this one included).
 
     Raises:
-        InputError: If no image has a score, or there is no column ``by``.
+        InputError: If no image has a score, or there is no column ``by`` or ``then``.
 
     Example:
         >>> table = pd.DataFrame({"image_path": list("abcdef"), "aupimo": [0.0, 0.2, 0.5, 0.7, 1.0, np.nan]})
         >>> representatives(table).set_index("statistic").loc["upper quartile", "image_path"]
         'd'
     """
-    if by is not None and by not in table.columns:
-        raise InputError(
-            f"The score table has no column {by!r} to group by, only {', '.join(map(str, table.columns))}."
-        )
+    for column, purpose in ((by, "group by"), (then, "order equal scores by")):
+        if column is not None and column not in table.columns:
+            raise InputError(
+                f"The score table has no column {column!r} to {purpose}, only {', '.join(map(str, table.columns))}."
+            )
     scored = table.dropna(subset="aupimo")
     if scored.empty:
         raise InputError(_NO_SCORE)
+    keys = ["aupimo"] if then is None else ["aupimo", then]
     groups = [scored] if by is None else [group for _, group in scored.groupby(by, sort=True, observed=True)]
-    return pd.concat([_nearest_to_the_box_plot(group) for group in groups])
+    return pd.concat([_five_of(group.sort_values(keys, kind="stable"), keys) for group in groups])
 
 
-def _nearest_to_the_box_plot(group: pd.DataFrame) -> pd.DataFrame:
-    (box,) = boxplot_stats(group["aupimo"].to_numpy())
-    chosen: list[int] = []
-    for key in _BOX_PLOT:
-        distances = np.abs(group["aupimo"].to_numpy() - box[key])
-        nearest = np.flatnonzero(distances == distances.min()).tolist()
-        chosen.append(next((i for i in nearest if i not in chosen), nearest[0]))
-    picked = group.iloc[chosen].copy()
-    picked.insert(0, "statistic", list(_BOX_PLOT.values()))
-    picked.insert(1, "value", [float(box[key]) for key in _BOX_PLOT])
+def _five_of(ordered: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
+    places = [round(share * (len(ordered) - 1)) for share in _FIVE_NUMBERS.values()]
+    picked = ordered.iloc[places].copy()
+    picked.insert(0, "statistic", list(_FIVE_NUMBERS))
+    picked.insert(1, "value", ordered["aupimo"].quantile(list(_FIVE_NUMBERS.values())).to_numpy())
+    picked.insert(2, "alike", ordered.groupby(keys)["aupimo"].transform("size").iloc[places].to_numpy())
     return picked
 
 
@@ -192,7 +186,8 @@ class PairComparison:
     """What two models' scores on the same images say about them; ``str()`` gives it as text.
 
     Differences are ``a - b``; ``ci_low`` and ``ci_high`` are the ends of the interval of their mean. The p-values are
-    two-sided. ``wins``, ``ties`` and ``losses`` are those of ``a``, after rounding.
+    two-sided; ``permutation_p`` is that of the mean. ``wilcoxon_p``, ``wins``, ``ties`` and ``losses`` (those of
+    ``a``) are of rounded scores.
     """
 
     a: str
@@ -205,6 +200,7 @@ class PairComparison:
     ci_low: float
     ci_high: float
     confidence: float
+    permutation_p: float
     ttest_p: float
     wilcoxon_p: float
     wins: int
@@ -214,13 +210,14 @@ class PairComparison:
     def __str__(self) -> str:
         return (
             f"{self.a} against {self.b} on {self.num_images} images\n"
-            f"  mean AUPIMO          {self.mean_a:.1%} against {self.mean_b:.1%}\n"
-            f"  mean difference      {100 * self.mean_difference:+.1f} percentage points, {self.confidence:.0%} "
-            f"confidence interval {100 * self.ci_low:+.1f} to {100 * self.ci_high:+.1f}\n"
+            f"  mean AUPIMO          {100 * self.mean_a:.1f} % against {100 * self.mean_b:.1f} %\n"
+            f"  mean difference      {100 * self.mean_difference:+.1f} percentage points, "
+            f"{100 * self.confidence:g} % confidence interval {100 * self.ci_low:+.1f} to {100 * self.ci_high:+.1f}\n"
             f"  median difference    {100 * self.median_difference:+.1f} percentage points\n"
-            f"  win / tie / loss     {self.wins} / {self.ties} / {self.losses}\n"
-            f"  paired t-test        p = {self.ttest_p:.2g}\n"
-            f"  Wilcoxon signed-rank p = {self.wilcoxon_p:.2g}"
+            f"  permutation test     p = {self.permutation_p:.2g} (of the mean)\n"
+            f"  paired t-test        p = {self.ttest_p:.2g} (of the mean)\n"
+            f"  Wilcoxon signed-rank p = {self.wilcoxon_p:.2g} (of scores rounded to 0.1 percentage points)\n"
+            f"  win / tie / loss     {self.wins} / {self.ties} / {self.losses} (likewise rounded)"
         )
 
 
@@ -229,8 +226,9 @@ def compare_pair(
 ) -> PairComparison:
     """Compare two models image by image.
 
-    The interval is SciPy's bias-corrected and accelerated (BCa) bootstrap of the mean difference; images are
-    resampled, so it speaks of other images of the same kind, not of other training runs. The Wilcoxon test splits
+    The interval is SciPy's bias-corrected and accelerated (BCa) bootstrap of the mean difference; anomalous images
+    are resampled, so it speaks of others of the same kind, not of other normal images (`two_way_interval`) or
+    training runs. The permutation test swaps the two models' scores of an image at random. The Wilcoxon test splits
     zero differences evenly between the two sides, as J. Demšar recommends (JMLR 7, 2006, section 3.1.3): an image on
     which both models score 0 or 1 is evidence that they are alike, and dropping it would hide that.
 
@@ -241,7 +239,7 @@ def compare_pair(
         >>> scores = pd.DataFrame({"A": [0.9, 0.8, 0.7, 0.9, 0.6, 1.0], "B": [0.7, 0.7, 0.4, 0.9, 0.5, 0.6]})
         >>> print(compare_pair(scores, "A", "B"))
         A against B on 6 images ...
-          Wilcoxon signed-rank p = 0.062
+          permutation test     p = 0.062 (of the mean) ...
     """
     for name in (a, b):
         if name not in scores.columns:
@@ -259,6 +257,14 @@ def compare_pair(
         method="percentile" if np.ptp(steps) == 0 else "BCa",  # equal differences: BCa is undefined
         random_state=np.random.default_rng(seed),
     ).confidence_interval
+    permutation = scipy.stats.permutation_test(
+        (difference,),
+        np.mean,
+        permutation_type="samples",
+        n_resamples=num_resamples,
+        batch=1000,
+        rng=np.random.default_rng(seed),
+    )
     with warnings.catch_warnings():
         # All differences equal: t is infinite and p is 0, which is the right answer and needs no warning.
         warnings.filterwarnings("ignore", "Precision loss occurred in moment calculation", RuntimeWarning)
@@ -274,12 +280,46 @@ def compare_pair(
         ci_low=float(interval.low),
         ci_high=float(interval.high),
         confidence=confidence,
+        permutation_p=float(permutation.pvalue),
         ttest_p=ttest_p,
         wilcoxon_p=float(scipy.stats.wilcoxon(steps, zero_method="zsplit").pvalue),
         wins=int((steps > 0).sum()),
         ties=int((steps == 0).sum()),
         losses=int((steps < 0).sum()),
     )
+
+
+def two_way_interval(differences: ArrayLike, *, confidence: float = 0.95, seed: int = 0) -> tuple[float, float]:
+    """Bootstrap a mean difference over normal and anomalous images: its percentile interval.
+
+    Args:
+        differences: (B, N), of N anomalous images; each row with the normal images drawn again, as
+            ``aupimo_helpers.metrics.reweighted_scores`` gives it for the rows of a multinomial draw. Here the
+            anomalous images are drawn again, anew for each row.
+        confidence: Level of the interval, in (0, 1).
+        seed: Of the draws of anomalous images.
+
+    Raises:
+        InputError: If there are not two dimensions, or a difference is missing (NaN).
+
+    Example:
+        >>> two_way_interval(np.full((200, 8), 0.25))
+        (0.25, 0.25)
+
+    References:
+        A. B. Owen, The pigeonhole bootstrap, Annals of Applied Statistics 1 (2007), 386-411.
+    """
+    rows = np.asarray(differences, dtype=np.float64)
+    if rows.ndim != 2 or np.isnan(rows).any():
+        raise InputError(
+            f"Expected differences of shape (B, N) without NaN, got the shape {rows.shape}: one row per draw of the "
+            "normal images, one column per anomalous image."
+        )
+    number = rows.shape[1]
+    drawn = np.random.default_rng(seed).multinomial(number, np.full(number, 1 / number), size=len(rows))
+    tail = (1 - confidence) / 2
+    low, high = np.quantile((rows * drawn).sum(axis=1) / number, [tail, 1 - tail])
+    return float(low), float(high)
 
 
 def compare_pairs(

@@ -256,6 +256,14 @@ class TestPublishedFiles:
             benchmark.packaged_table(), benchmark.table(scores), check_names=False, rtol=0, atol=5e-7
         )
 
+    def test_the_packaged_scores_are_those_of_the_files(self, scores):
+        packaged = benchmark.packaged_scores()
+        keys = ["model", "dataset", "image_path"]
+        published = scores[scores["dataset"].isin(packaged["dataset"])].sort_values(keys, ignore_index=True)
+        packaged = packaged.sort_values(keys, ignore_index=True)
+        pd.testing.assert_frame_equal(packaged, published, check_dtype=False, rtol=0, atol=5e-7)
+        assert packaged.attrs["fpr_bounds"] == pytest.approx(published.attrs["fpr_bounds"])
+
     def test_all_models_of_a_data_set_pair_up(self, scores):
         for _, of_dataset in scores.groupby("dataset"):
             paired = pair_scores(dict(tuple(of_dataset.groupby("model"))))

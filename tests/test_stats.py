@@ -14,6 +14,7 @@ from aupimo_helpers.stats import (
     compare_pairs,
     pair_scores,
     representatives,
+    two_way_interval,
     why_untestable,
 )
 
@@ -32,7 +33,7 @@ def scores(**columns: list[float]) -> pd.DataFrame:
     return pd.DataFrame(columns)
 
 
-NAMES = ["lower whisker", "lower quartile", "median", "upper quartile", "upper whisker"]
+NAMES = ["lowest", "lower quartile", "median", "upper quartile", "highest"]
 
 
 def graded(scores, defects="cut") -> pd.DataFrame:
@@ -56,11 +57,12 @@ class TestRepresentatives:
         quantiles = pd.Series(scores).quantile([0.25, 0.5, 0.75])
         for name, value in zip(NAMES[1:4], quantiles, strict=True):
             assert chosen.loc[name, "value"] == pytest.approx(value)
-            assert chosen.loc[name, "aupimo"] == scores[np.abs(scores - value).argmin()]
+            assert abs(chosen.loc[name, "aupimo"] - value) == pytest.approx(np.abs(scores - value).min())
 
-    def test_a_lonely_failure_beyond_the_whisker_is_not_picked(self):
-        chosen = representatives(graded([0.0, 0.8, 0.82, 0.84, 0.86, 0.88, 0.9]))
-        assert chosen["aupimo"].min() == 0.8
+    def test_a_lonely_failure_is_picked(self):
+        chosen = representatives(graded([0.8, 0.0, 0.82, 0.84, 0.86, 0.88, 0.9]))
+        assert chosen["image_path"].iloc[0] == "1.png"
+        assert chosen["value"].iloc[0] == 0
 
     def test_normal_images_are_never_picked(self):
         assert 3 not in representatives(graded([0.1, 0.2, 0.3, np.nan])).index
@@ -69,6 +71,14 @@ class TestRepresentatives:
         chosen = representatives(graded([0.0, 0.0, 0.0, 1.0, 1.0, 1.0]))
         assert chosen["value"].tolist() == [0, 0, 0.5, 1, 1]
         assert chosen["image_path"].is_unique
+
+    def test_equal_scores_are_ordered_by_a_second_criterion_and_counted(self):
+        table = graded([0.0, 0.0, 0.0, 1.0, 1.0, 1.0]).assign(recall=[0.2, 0.1, 0.1, 0.9, 1.0, 1.0])
+        chosen = representatives(table, then="recall")
+        assert chosen["image_path"].tolist()[0] == "1.png"
+        assert chosen["image_path"].tolist()[-1] == "5.png"
+        assert chosen["alike"].tolist() == [2, 2, 1, 2, 2]
+        assert representatives(table)["alike"].tolist() == [3] * 5
 
     def test_fewer_images_than_numbers(self):
         chosen = representatives(graded([0.3, 0.9]))
@@ -90,6 +100,8 @@ class TestRepresentatives:
     def test_refusals(self):
         with pytest.raises(InputError, match="no column 'kind' to group by, only image_path, defect, aupimo"):
             representatives(graded([0.1]), by="kind")
+        with pytest.raises(InputError, match="no column 'recall' to order equal scores by"):
+            representatives(graded([0.1]), then="recall")
         with pytest.raises(InputError, match="all images here are normal"):
             representatives(graded([np.nan, np.nan]))
 
@@ -149,6 +161,8 @@ class TestTwoModels:
         assert (result.wins, result.ties, result.losses) == (6, 0, 0)
         # All six ranks on one side: 2 of the 2**6 sign patterns are as extreme.
         assert result.wilcoxon_p == pytest.approx(2 / 64)
+        # ... and of the mean as well: all six differences have one sign.
+        assert result.permutation_p == pytest.approx(2 / 64)
         # t = mean / (sd / sqrt(n)) of 1..6 = 3.5 / (sqrt(3.5) / sqrt(6)) = sqrt(21)
         assert result.ttest_p == pytest.approx(2 * scipy.stats.t.sf(math.sqrt(21), df=5))
 
@@ -197,13 +211,21 @@ class TestTwoModels:
         assert result.ttest_p == 0
         assert result.wilcoxon_p == pytest.approx(2 / 2**8)
 
+    def test_the_permutation_test_asks_for_the_mean_and_is_seeded(self):
+        rng = np.random.default_rng(1)
+        spread = scores(A=list(rng.uniform(0.4, 0.9, 40)), B=list(rng.uniform(0.3, 0.8, 40)))
+        first, again = (compare_pair(spread, "A", "B", seed=0) for _ in range(2))
+        assert first.permutation_p == again.permutation_p
+        assert first.permutation_p == pytest.approx(first.ttest_p, rel=0.3)  # normal differences: near the t-test
+
     def test_the_text_holds_every_number(self):
         text = str(compare_pair(self.six, "A", "B"))
         for part in (
             "A against B on 6 images",
-            "53.5% against 50.0%",
+            "53.5 % against 50.0 %",
             "+3.5 percentage points",
             "6 / 0 / 0",
+            "rounded to 0.1 percentage points",
             "0.031",
         ):
             assert part in text
@@ -313,3 +335,31 @@ class TestSeveralModels:
         with pytest.raises(InputError) as refused:
             compare_many(self.demsar.iloc[:4])
         assert str(refused.value) == obstacle
+
+
+class TestTwoWayInterval:
+    def test_with_the_same_normal_images_it_is_the_interval_over_images(self):
+        difference = np.random.default_rng(0).normal(0.1, 0.2, 60)
+        low, high = two_way_interval(np.tile(difference, (4000, 1)), confidence=0.9)
+        error = difference.std() / math.sqrt(60)
+        normal = scipy.stats.norm(difference.mean(), error)
+        assert [low, high] == pytest.approx(normal.ppf([0.05, 0.95]), abs=error / 8)
+
+    def test_the_spread_over_draws_of_normal_images_is_added(self):
+        rng = np.random.default_rng(0)
+        shifts = rng.normal(0, 0.1, 4000)
+        difference = rng.normal(0.1, 0.2, 60)
+        low, high = two_way_interval(difference + shifts[:, None])
+        expected = 1.96 * math.hypot(0.1, difference.std() / math.sqrt(60))
+        assert (high - low) / 2 == pytest.approx(expected, rel=0.05)
+
+    def test_it_is_seeded(self):
+        differences = np.random.default_rng(0).random((50, 9))
+        assert two_way_interval(differences, seed=1) == two_way_interval(differences, seed=1)
+        assert two_way_interval(differences, seed=1) != two_way_interval(differences, seed=2)
+
+    def test_refusals(self):
+        with pytest.raises(InputError, match=r"got the shape \(3,\)"):
+            two_way_interval([0.1, 0.2, 0.3])
+        with pytest.raises(InputError, match="without NaN"):
+            two_way_interval([[0.1, np.nan]])

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike
 
 from aupimo_helpers.errors import InputError
 from aupimo_helpers.files import atomic_file
-from aupimo_helpers.plots.images import add_colorbar, fpr_contour_handles, load_image, plot_fpr_contours, show_image
+from aupimo_helpers.plots.images import fpr_contour_handles, load_image, plot_fpr_contours, show_image
 from aupimo_helpers.plots.style import HEATMAP, MASK_COLOR
 
 if TYPE_CHECKING:
@@ -70,15 +70,16 @@ def plot_gallery(
     *,
     data_root: str | Path = "../datasets",
     by: str | None = None,
-    cell: float = 1.9,
+    cell: float = 2.3,
     suptitle: str | None = None,
 ) -> Figure:
     """Lay out the images that :func:`aupimo_helpers.stats.representatives` picked, one column per statistic.
 
-    ``chosen`` has the columns ``image_path`` (relative to ``data_root``), ``defect``, ``aupimo`` and ``statistic``;
-    no row, or an image without prediction, is an ``InputError``. ``thresholds`` are as in ``show_detection``. The
-    values of the column ``by`` make the gallery's rows, ``cell`` is a picture's width in inches, ``suptitle`` the
-    title of the figure.
+    Each picture is the image itself, so that the defect stays visible, with the outline of its mask and the contours
+    of its anomaly map at ``thresholds``: by name, from the laxest to the strictest. ``chosen`` has the columns
+    ``image_path`` (relative to ``data_root``), ``defect``, ``aupimo``, ``statistic`` and ``alike``; no row, or an
+    image without prediction, is an ``InputError``. The values of the column ``by`` make the gallery's rows, ``cell``
+    is a picture's width in inches, ``suptitle`` the title of the figure.
 
     Example:
         >>> plot_gallery(stats.representatives(table), predictions, thresholds)  # doctest: +SKIP
@@ -89,12 +90,10 @@ def plot_gallery(
     missing = sorted(set(chosen["image_path"]) - set(place))
     if missing:
         raise InputError(f"There is no prediction for {missing[0]}: pick images of the test set that was predicted.")
-    maps = np.asarray(predictions.anomaly_maps)
-    limits = heat_limits(maps[[place[path] for path in chosen["image_path"]]], thresholds)
     rows = [chosen] if by is None else [group for _, group in chosen.groupby(by, sort=True)]
     columns = list(dict.fromkeys(chosen["statistic"]))
     height = len(rows) * (cell + 0.4) + 0.4 + (0.35 if suptitle else 0.0)
-    size = (max(len(columns) * cell + 0.8, 5.0), height)
+    size = (max(len(columns) * cell, 5.0), height)
     figure, axes = plt.subplots(len(rows), len(columns), figsize=size, squeeze=False, layout="constrained")
     if suptitle is not None:
         figure.suptitle(suptitle, fontsize=11, x=0.01, ha="left")
@@ -105,16 +104,23 @@ def plot_gallery(
             index = place[str(picture.image_path)]
             ax = row[columns.index(picture.statistic)]
             ax.set_axis_on()
+            scores, mask = (np.asarray(each[index]) for each in (predictions.anomaly_maps, predictions.masks))
             file = Path(data_root, str(picture.image_path))
-            title = f"{picture.statistic}: {picture.aupimo:.0%}\n{picture.defect}/{file.name}"
-            image, mask = load_image(file, size=maps[index].shape), np.asarray(predictions.masks[index])
-            show_detection(ax, image, maps[index], mask, thresholds, limits=limits, title=title)
-    add_colorbar([ax for ax in axes.flat if ax.images])
+            show_image(ax, load_image(file, size=scores.shape), mask, title=_title(picture, cell))
+            plot_fpr_contours(scores, thresholds, ax=ax)
     outline = Line2D([], [], color=MASK_COLOR, linewidth=1.5, label="outline of the mask")
     handles = [outline, *fpr_contour_handles([f"threshold at {name}" for name in thresholds])]
-    legend = figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), fontsize=9)
+    legend = figure.legend(handles=handles, loc="outside lower center", ncols=min(len(handles), 4), fontsize=9)
     legend.set_frame_on(False)
     return figure
+
+
+def _title(picture: Any, cell: float) -> str:  # noqa: ANN401
+    """Name the number, the score and how many others have it; long names of files keep their end."""
+    alike = f" (1 of {picture.alike})" if picture.alike > 1 else ""
+    name, most = f"{picture.defect}/{Path(picture.image_path).name}", int(cell * 11)
+    name = name if len(name) <= most else "…" + name[1 - most :]
+    return f"{picture.statistic}: {100 * picture.aupimo:.0f} %{alike}\n{name}"
 
 
 def save_gallery(figure: Figure, path: str | Path) -> Path:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from aupimo_helpers.stats import ManyComparison, PairComparison
 
 # A difference of fractions of 1 in percentage points: 0.25 is written +25.
-POINTS = FuncFormatter(lambda value, _: f"{100 * value:+.0f}" if round(100 * value) else "0")
+POINTS = FuncFormatter(lambda value, _: f"{round(100 * value, 6):+g}" if round(100 * value, 6) else "0")
 
 _POSTHOC_TITLES = {"nemenyi": "Nemenyi", "wilcoxon": "Wilcoxon with Holm"}
 
@@ -108,9 +108,10 @@ def difference_intervals(pairs: pd.DataFrame, *, ax: Axes | None = None) -> Axes
 def critical_difference(
     result: "ManyComparison", *, alpha: float = 0.05, unit: str = "images", ax: Axes | None = None
 ) -> Axes:
-    """Draw a critical-difference diagram: mean ranks, with a bar over models that the test cannot tell apart.
+    """Draw a critical-difference diagram: mean ranks, with a bar over models without a significant difference.
 
-    ``alpha`` is the significance level, in (0, 1); ``unit`` says in the title what was ranked. After J. Demšar:
+    ``alpha`` is the significance level, in (0, 1); ``unit`` says in the title what was ranked. With Nemenyi's test a
+    ruler shows the critical difference, from which on two mean ranks differ significantly. After J. Demšar:
     Statistical comparisons of classifiers over multiple data sets, JMLR 7 (2006), section 3.2.2.
 
     Example:
@@ -122,7 +123,7 @@ def critical_difference(
     import scikit_posthocs  # takes a second, and no other plot needs it
 
     num_models = len(result.mean_ranks)
-    ax = ax or plt.subplots(figsize=(8, 1.2 + 0.28 * num_models))[1]
+    ax = ax or plt.subplots(figsize=(8, 1.5 + 0.28 * num_models))[1]
     drawn = scikit_posthocs.critical_difference_diagram(
         result.mean_ranks,
         result.p_values,
@@ -140,13 +141,26 @@ def critical_difference(
         bar.set_xdata(sorted(bar.get_xdata()))  # it ran through a set of names, in an order that processes differ in
     ax.set_xlabel("mean rank (1 is best)")
     ax.xaxis.set_label_position("top")
-    ax.set_title(
-        f"Mean ranks over {len(result.ranks)} {unit}: models that share a bar cannot be told apart\n"
-        f"({_POSTHOC_TITLES[result.posthoc]}, {alpha:.0%} level)"
-    )
+    title = f"Mean ranks over {len(result.ranks)} {unit}. Orange: no significant difference\n"
+    title += f"({_POSTHOC_TITLES[result.posthoc]}, {100 * alpha:g} % level"
+    if result.posthoc == "nemenyi":
+        critical = _critical_difference(num_models, len(result.ranks), alpha)
+        title += f"; ruler: critical difference {critical:.2f}"
+        left, bottom = result.mean_ranks.min(), ax.get_ylim()[0] - 0.4
+        ax.plot([left, left + critical], [bottom, bottom], color="black", linewidth=2, marker="|", markersize=9)
+        ax.set_ylim(bottom=bottom - 0.3)
+    ax.set_title(title + ")")
     ax.spines["top"].set_visible(True)
     ax.grid(visible=False)
     return ax
+
+
+def _critical_difference(num_models: int, num_rows: int, alpha: float) -> float:
+    """Nemenyi's critical difference of two mean ranks (J. Demšar, JMLR 7, 2006, section 3.2.2)."""
+    import scipy.stats
+
+    quantile = scipy.stats.studentized_range.ppf(1 - alpha, num_models, np.inf) / np.sqrt(2)
+    return float(quantile * np.sqrt(num_models * (num_models + 1) / (6 * num_rows)))
 
 
 def score_matrix(means: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
@@ -199,7 +213,7 @@ def dataset_ranges(
         ax.axvline(own, color=OKABE_ITO[4], linewidth=1.5, label=own_label)
     ax.set_yticks(rows, ordered.index, fontsize=9)
     ax.set(xlim=(-0.02, 1.02), ylim=(len(ordered) - 0.5, -0.5), xlabel="mean AUPIMO of a model")
-    ax.set_title(f"{ordered.shape[1]} models on {len(ordered)} data sets: the data set matters as much as the model")
+    ax.set_title(f"{ordered.shape[1]} models on {len(ordered)} data sets: each dot is a mean over images")
     ax.xaxis.set_major_formatter(PERCENT)
     ax.legend(loc="upper left", bbox_to_anchor=(1, 1))
     ax.grid(visible=False, axis="y")

@@ -50,6 +50,8 @@ class TestComparing:
         assert "40.0%" in text  # the mean of the weak one: 0.1 to 0.7 evenly
         assert "12/0/0" in text
         assert "0.00049" in text  # Wilcoxon, all twelve on one side: 2 / 2**12
+        assert "normal images matter cannot be seen in score files" in " ".join(text.split())
+        assert "rounded to 0.1 percentage points" in " ".join(text.split())
         assert "mean rank" not in text
         assert Image.open(output).size[0] > 600
         assert [path.name for path in output.parent.iterdir()] == ["two.png"]

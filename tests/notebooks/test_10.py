@@ -10,13 +10,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import scipy.stats
-from notebook_runs import NOWHERE, ROOT, attempt, run
+from notebook_runs import NOWHERE, ROOT, assert_exercises, attempt, run, verdicts
 from PIL import Image
 
 from aupimo_helpers import benchmark
 
 pytestmark = pytest.mark.notebook
-VARIABLES = ("means", "own_mean", "own_rank", "obstacle", "ranks")
+NUMBERS = ("10.1", "10.2", "10.3", "10.4")
+VARIABLES = ("means", "own_mean", "own_rank", "obstacle", "ranks", "known", "without", verdicts(*NUMBERS))
 REFERENCE = Path(os.environ.get("AUPIMO_BENCHMARK_DIR") or ROOT.parent / "shared" / "aupimo_benchmark")
 needs_reference = pytest.mark.skipif(
     not REFERENCE.is_dir(), reason="the published score files are not on this machine"
@@ -76,12 +77,52 @@ def test_with_the_published_files(results, mirror, leather):
     assert values["ranks"]["mean rank"] == pytest.approx([found[name] for name in sorted(found)])
 
 
-def test_without_network_and_cache_it_says_so_and_shows_the_means(results, leather):
+@pytest.fixture
+def offline(results):
     given = {"RESULTS_DIR": str(results), "BENCHMARK_SOURCE": NOWHERE}
-    values = run("10", given, VARIABLES, max_gb=3)
-    assert values["obstacle"].startswith(f"Cannot fetch the published scores from {NOWHERE}: no connection.")
-    assert np.mean(values["means"]["patchcore_wr101"]) == pytest.approx(0.6231, abs=5e-5)
-    assert values["own_mean"] == pytest.approx(np.nanmean(leather.scores()), abs=1e-6)
+    more = ("shares", "many", "pairs", "shared", "both", "paired_tests", "paired", "between", "winners")
+    execution = attempt("10", given)
+    text = "".join(output.get("text", "") for cell in execution.notebook.cells for output in cell.get("outputs", []))
+    assert text.count("no connection") == 1, "one error is said once"
+    figures = sum(
+        any(kind.startswith("image/") for kind in output.get("data", {}))
+        for cell in execution.notebook.cells
+        for output in cell.get("outputs", [])
+    )
+    assert figures == 6, "every figure is there without a network, too"
+    return run("10", given, (*VARIABLES, *more), max_gb=4)
+
+
+def test_without_network_and_cache_it_says_so_and_shows_what_is_packaged(offline, leather):
+    assert offline["obstacle"].startswith(f"Cannot fetch the published scores from {NOWHERE}: no connection.")
+    assert offline["known"] == ["mvtec/cable", "mvtec/leather"]
+    assert np.mean(offline["means"]["patchcore_wr101"]) == pytest.approx(0.6231, abs=5e-5)
+    assert offline["own_mean"] == pytest.approx(np.nanmean(leather.scores()), abs=1e-6)
+    assert_exercises(offline[verdicts(*NUMBERS)], *NUMBERS)
+    assert [offline["own_mean"], min(offline["without"]), max(offline["without"])] == pytest.approx(
+        [0.743, 0.743, 0.754], abs=5e-4
+    )
+    # What the text says of the published scores.
+    means = benchmark.packaged_table()
+    assert means.mean().idxmax() == "efficientad_wr101_m_ext"
+    assert means.mean().idxmin() == "padim_r18"
+    assert min(zip(offline["ranks"]["mean rank"], sorted(means), strict=True))[1] == "patchcore_wr101"
+    assert means.loc["mvtec/leather", "padim_r18"] >= 0.93
+    assert means.mean(axis="columns").idxmax() == "mvtec/leather"
+    assert len(offline["pairs"]) == 78
+    apart = {tuple(pair) for pair in offline["both"]}
+    assert apart == {("patchcore_wr101", "patchcore_wr50")}
+    # A second path to the shares of the spread: differences of residual sums, as nested linear models have them.
+    values = means.to_numpy()
+    total = values.var()
+    without_rows = (values - values.mean(axis=1, keepdims=True)).var()
+    without_both = (values - values.mean(axis=1, keepdims=True) - values.mean(axis=0) + values.mean()).var()
+    expected = [(total - without_rows) / total, (without_rows - without_both) / total, without_both / total]
+    assert list(offline["shares"].values()) == pytest.approx(expected)
+    assert expected == pytest.approx([0.45, 0.27, 0.27], abs=6e-3)
+    # Where 60 % is the best known result, and the worst.
+    assert (means.max(axis="columns") < 0.6).any()
+    assert (means.min(axis="columns") > 0.6).any()
 
 
 def test_where_the_files_are_demanded_it_stops_with_one_sentence(results):
@@ -115,5 +156,5 @@ def test_on_a_published_test_set_the_run_is_ranked_and_paired(tmp_path, mirror):
 
 
 def test_own_pictures(own):
-    values = own.run("10", ("own_mean", "own_rank"), BENCHMARK_SOURCE=NOWHERE)
+    values = own.run("10", ("own_mean", "own_rank"), BENCHMARK="packaged")
     assert values == {"own_mean": pytest.approx(own.mean, abs=1e-6), "own_rank": None}

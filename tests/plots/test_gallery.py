@@ -37,20 +37,20 @@ def table(predictions):
 
 
 def pictures(figure):
-    return [ax for ax in figure.axes if len(ax.images) == 2]
+    return [ax for ax in figure.axes if len(ax.images) == 1]
 
 
 def test_one_column_per_statistic_and_one_row_per_defect(predictions, table, tmp_path):
     chosen = stats.representatives(table, by="defect")
     figure = plot_gallery(chosen, predictions, THRESHOLDS, data_root=tmp_path, by="defect", suptitle="The parts")
     titles = [ax.get_title(loc="left") for ax in pictures(figure)]
-    assert titles[0] == "lower whisker: 0%\ncut/0.png"
+    assert titles[0] == "lowest: 0 %\ncut/0.png"
     assert titles[5:] == [
-        "lower whisker: 10%\npoke/0.png",
-        "lower quartile: 30%\npoke/1.png",
-        "median: 50%\npoke/2.png",
-        "upper quartile: 70%\npoke/3.png",
-        "upper whisker: 90%\npoke/4.png",
+        "lowest: 10 %\npoke/0.png",
+        "lower quartile: 30 %\npoke/1.png",
+        "median: 50 %\npoke/2.png",
+        "upper quartile: 70 %\npoke/3.png",
+        "highest: 90 %\npoke/4.png",
     ]
     figure.canvas.draw()
     boxes = [ax.get_position() for ax in pictures(figure)]
@@ -63,14 +63,24 @@ def test_one_column_per_statistic_and_one_row_per_defect(predictions, table, tmp
     ]
 
 
-def test_each_picture_shows_its_own_map_on_the_common_scale(predictions, table, tmp_path):
-    predictions.anomaly_maps[2] += 0.25
-    chosen = table.loc[[0, 2]].assign(statistic=["worst", "middle"])
+def test_each_picture_shows_the_image_and_the_contours_of_its_own_map(predictions, table, tmp_path):
+    predictions.anomaly_maps[0] = 0.3  # below both thresholds
+    chosen = table.loc[[0, 10]].assign(statistic=["worst", "best"], alike=[3, 1])
     figure = plot_gallery(chosen, predictions, THRESHOLDS, data_root=tmp_path)
-    first, second = (ax.images[-1] for ax in pictures(figure))
-    np.testing.assert_allclose(first.get_array(), predictions.anomaly_maps[0])
-    np.testing.assert_allclose(second.get_array(), predictions.anomaly_maps[2])
-    assert first.get_clim() == second.get_clim()
+    worst, best = pictures(figure)
+    assert worst.images[0].get_array().shape == (20, 24, 3)
+    # The outline of the mask, and a contour for each threshold that the map exceeds.
+    assert [len(ax.collections) for ax in (worst, best)] == [1, 3]
+    assert worst.get_title(loc="left") == "worst: 0 % (1 of 3)\ncut/0.png"
+
+
+def test_a_long_name_keeps_its_end(predictions, table, tmp_path):
+    chosen = stats.representatives(table).assign(defect="a_kind_of_defect_with_a_very_long_name")
+    figure = plot_gallery(chosen, predictions, THRESHOLDS, data_root=tmp_path)
+    title = pictures(figure)[0].get_title(loc="left").split("\n")[1]
+    assert len(title) == 25
+    assert title.startswith("…")
+    assert title.endswith("th_a_very_long_name/0.png"[1:])
 
 
 def test_one_row_without_by(predictions, table, tmp_path):

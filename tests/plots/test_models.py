@@ -89,6 +89,16 @@ def test_critical_difference_names_every_model_with_its_rank():
         assert f"({rank:.2f})" in written
 
 
+def test_the_ruler_is_as_long_as_the_critical_difference():
+    """That of Demsar (2006), section 3.2.2: four models on 14 data sets, 2.569 * sqrt(4 * 5 / (6 * 14)) = 1.25."""
+    scores = pd.DataFrame(np.random.default_rng(0).random((14, 4)), columns=list("ABCD"))
+    ax = critical_difference(compare_many(scores))
+    (ruler,) = [line for line in ax.lines if line.get_marker() == "|"]
+    assert np.ptp(ruler.get_xdata()) == pytest.approx(1.25, abs=0.005)
+    without = critical_difference(compare_many(scores, posthoc="wilcoxon"))
+    assert not [line for line in without.lines if line.get_marker() == "|"]
+
+
 def test_critical_difference_is_the_same_in_every_process():
     """Sets of names have another order in each process; drawn in that order, a bar's pixels differ."""
     scores = pd.DataFrame(np.random.default_rng(0).random((8, 9)), columns=list("ABCDEFGHI"))
