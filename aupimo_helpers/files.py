@@ -52,6 +52,21 @@ def reading(path: str | Path, kind: str, remedy: str = "Choose another file") ->
         raise InputError(f"{path} is not a {kind}: it cannot be read ({reason}). {remedy}.") from error
 
 
+def walk(folder: Path, above: tuple[Path, ...] = ()) -> Iterator[Path]:
+    """Every file below a folder, and every empty folder, in order; links are followed, and loops refused."""
+    above = (*above, folder.resolve())
+    entries = sorted(folder.iterdir())
+    if not entries:
+        yield folder
+    for path in entries:
+        if not path.is_dir():
+            yield path
+        elif path.resolve() in above:
+            raise InputError(f"{path} is a link to a folder that it lies in: remove it.")
+        else:
+            yield from walk(path, above)
+
+
 @contextmanager
 def explain_write_errors(path: Path) -> Iterator[None]:
     """Turn an ``OSError`` of the block that a user can mend (full disk, no permission) into a ``WriteError``."""

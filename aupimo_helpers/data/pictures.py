@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from aupimo_helpers.data.images import FOREIGN_SUFFIXES, IMAGE_SUFFIXES, pair_masks
+from aupimo_helpers.data.images import FOREIGN_SUFFIXES, IMAGE_SUFFIXES, is_clutter, pair_masks
 from aupimo_helpers.data.shapes import Annotation
 from aupimo_helpers.errors import InputError, Problem, ProblemError
 
@@ -48,8 +48,7 @@ def slug(text: str) -> str:
 
 def visible(folder: Path) -> list[Path]:
     """A folder's entries, sorted, without hidden files and what operating systems leave behind."""
-    clutter = ("__MACOSX", "Thumbs.db", "desktop.ini")
-    return sorted(path for path in folder.iterdir() if not path.name.startswith(".") and path.name not in clutter)
+    return sorted(path for path in folder.iterdir() if not path.name.startswith(".") and not is_clutter(path.name))
 
 
 def sub_folders(folder: Path) -> dict[str, Path]:
