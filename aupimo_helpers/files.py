@@ -5,11 +5,11 @@ import glob
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from aupimo_helpers.errors import AupimoError, InputError, MissingError, WriteError, brief
+from aupimo_helpers.errors import AupimoError, InputError, MissingError, Problem, ProblemError, WriteError, brief
 
 _WHY = {
     errno.ENOSPC: ("the disk is full", "free some space and try again"),
@@ -65,6 +65,30 @@ def walk(folder: Path, above: tuple[Path, ...] = ()) -> Iterator[Path]:
             raise InputError(f"{path} is a link to a folder that it lies in: remove it.")
         else:
             yield from walk(path, above)
+
+
+def is_plain(path: Path) -> bool:
+    """Tell whether a path is a file, of a size that makes sense for a picture, and no pipe and no device."""
+    return path.is_file() and path.stat().st_size <= 2**32
+
+
+def png_sizes(folder: Path) -> dict[str, int]:
+    """The bytes of every PNG of a data set, by its path."""
+    return {path.relative_to(folder).as_posix(): path.stat().st_size for path in sorted(folder.rglob("*.png"))}
+
+
+def require_whole(folder: Path, recorded: Mapping[str, int], remedy: str) -> None:
+    """Refuse a data set of which files are missing, were added or have another size than was recorded."""
+    there = png_sizes(folder)
+    faults = {
+        "is missing": recorded.keys() - there.keys(),
+        "was added": there.keys() - recorded.keys(),
+        "has another size than when it was made": {
+            n for n in recorded.keys() & there.keys() if recorded[n] != there[n]
+        },
+    }
+    if problems := [Problem(folder / name, what, remedy) for what in faults for name in sorted(faults[what])]:
+        raise ProblemError(problems)
 
 
 @contextmanager

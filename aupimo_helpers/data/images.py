@@ -60,12 +60,14 @@ def is_clutter(name: str) -> bool:
 @contextmanager
 def _explained(path: Path, what: str) -> Iterator[None]:
     """Turn whatever fails in the block, which reads a file, into a problem of that file."""
+    if not path.exists() and not path.is_symlink():
+        raise MissingError(f"There is no {what} {path}: check the path.")
     try:
+        if path.exists() and not path.is_file():
+            raise ValueError("it is no plain file")  # one might wait for a pipe, or read a device, for ever
         yield
     except (AupimoError, MemoryError):
         raise
-    except FileNotFoundError as error:
-        raise MissingError(f"There is no {what} {path}: check the path.") from error
     except Exception as error:  # Pillow, NumPy and tifffile raise all kinds of errors on damaged files
         not_one = isinstance(error, UnidentifiedImageError)
         reason = "it is not an image" if not_one else getattr(error, "strerror", None) or brief(error).rstrip(".")

@@ -71,6 +71,16 @@ def find_pictures(
     if layout not in ("csv", "coco") and not source.is_dir():
         raise InputError(f"{source} is not a folder, and the layout {layout} needs one.")
     pictures = sorted(readers[layout](), key=lambda picture: picture.image)
+    unclear = {problem.file for problem in problems}
+    images: dict[Path, Picture] = {}
+    owners: dict[Path, Path] = {}
+    for picture in pictures:
+        mask = picture.mask if picture.defect != "good" and isinstance(picture.mask, Path) else None
+        if images.setdefault(picture.image, picture) is not picture:
+            problems.append(Problem(picture.image, "is listed twice", "Keep one of the entries"))
+        elif mask and mask not in unclear and (other := owners.setdefault(mask, picture.image)) != picture.image:
+            what = f"is given as the mask of {other} and of {picture.image}"
+            problems.append(Problem(mask, what, "Give each image a mask of its own"))
     unusable = {problem.file for problem in problems}
     return layout, [picture for picture in pictures if not {picture.image, picture.mask_file} & unusable]
 
@@ -168,7 +178,7 @@ def _read_mvtec(source: Path, problems: list[Problem]) -> list[Picture]:
     ground_truth = pick(folders, MASK_NAMES, source)
     mask_folders = sub_folders(ground_truth) if ground_truth else {}
     pictures = []
-    left = loose_images(ground_truth) if ground_truth else []
+    left = loose_images(ground_truth, problems) if ground_truth else []
     for split in ("train", "test"):
         for name, folder in sub_folders(folders[split]).items():
             normal = name in NORMAL_NAMES
@@ -184,7 +194,7 @@ def _read_mvtec(source: Path, problems: list[Problem]) -> list[Picture]:
                 Picture(image, "good" if normal else slug(name), split, masks.get(image)) for image in images
             ]
         remedy = f"Move it into {split}/good or {split}/<defect>"
-        problems += _misplaced(loose_images(folders[split]), f"lies in {split} itself", remedy)
+        problems += _misplaced(loose_images(folders[split], problems), f"lies in {split} itself", remedy)
     problems += strays([*left, *(path for folder in mask_folders.values() for path in images_in(folder, problems))])
     return pictures
 
@@ -202,12 +212,14 @@ def _read_folders(source: Path, problems: list[Problem]) -> list[Picture]:
     known = {normal, normal_test, abnormal, mask_folder}
     unknown = [path for path in folders.values() if path not in known and any(is_image(p) for p in path.rglob("*"))]
     why, remedy = f"has no meaning beside {normal.name} and {abnormal.name}", "Move a kind of defect to"
-    problems += _misplaced([*unknown, *loose_images(source)], why, f"{remedy} {abnormal.name}/<defect>, or remove it")
+    problems += _misplaced(
+        [*unknown, *loose_images(source, problems)], why, f"{remedy} {abnormal.name}/<defect>, or remove it"
+    )
 
     mask_folders = sub_folders(mask_folder) if mask_folder else {}
-    left = loose_images(mask_folder) if mask_folder else []
+    left = loose_images(mask_folder, problems) if mask_folder else []
     kinds = sub_folders(abnormal)
-    loose = loose_images(abnormal)
+    loose = loose_images(abnormal, problems)
     if kinds:
         why = f"lies beside the folders {', '.join(kinds)}"
         problems += _misplaced(loose, why, "Move it into one of them")

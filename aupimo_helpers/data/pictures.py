@@ -76,11 +76,13 @@ def pick(folders: dict[str, Path], names: Iterable[str], source: Path) -> Path |
 
 def is_image(path: Path) -> bool:
     """Tell by its suffix whether a file is an image that is read."""
-    return path.suffix.lower() in IMAGE_SUFFIXES and path.is_file()
+    return path.suffix.lower() in IMAGE_SUFFIXES and not path.is_dir()
 
 
-def loose_images(folder: Path) -> list[Path]:
-    """The images that lie in a folder itself, sorted."""
+def loose_images(folder: Path, problems: list[Problem] | None = None) -> list[Path]:
+    """The images that lie in a folder itself, sorted; those that are not read are problems."""
+    if problems is not None:
+        problems += foreign(visible(folder))
     return [path for path in visible(folder) if is_image(path)]
 
 
@@ -99,12 +101,11 @@ def images_in(folder: Path | None, problems: list[Problem]) -> list[Path]:
     """A folder's images, sorted; pictures that would be passed over in silence are problems."""
     if folder is None:
         return []
-    problems += foreign(visible(folder))
     for path in sub_folders(folder).values():
         if any(is_image(file) for file in path.rglob("*")):
             what = f"is a folder with images in {folder}, where only images are expected"
             problems.append(Problem(path, what, "Move its images up, or the folder away"))
-    return loose_images(folder)
+    return loose_images(folder, problems)
 
 
 def paired(
