@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, UnidentifiedImageError
 
+from aupimo_helpers.data.images import require_memory
 from aupimo_helpers.errors import Problem, ProblemError, collecting
 
 _AGAIN = "Draw it again, or remove it"
@@ -188,6 +189,7 @@ def _paste(size: tuple[int, int], shape: dict[str, Any], where: Path) -> NDArray
     """The pixels of labelme's shape type ``mask``: a PNG in base64, and the corners of its place."""
     try:
         with Image.open(io.BytesIO(base64.b64decode(shape["mask"], validate=True))) as image:
+            require_memory(where, image.size, 8)
             piece = np.asarray(image.convert("L")) > 0
     except (KeyError, TypeError, SyntaxError, binascii.Error, UnidentifiedImageError, OSError) as error:
         raise ProblemError.of(
