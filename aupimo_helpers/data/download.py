@@ -2,14 +2,13 @@
 
 import http.client
 import lzma
-import socket
 import tarfile
 import time
 import urllib.error
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from threading import Thread
 from typing import TYPE_CHECKING
@@ -19,10 +18,8 @@ from aupimo_helpers.errors import DownloadError
 if TYPE_CHECKING:
     from anomalib.data.utils import DownloadInfo
 
-# A server that says nothing for this many seconds is taken for out of reach.
-TIMEOUT = 20.0
-# One that sends fewer bytes per second than this is given up after so many seconds.
-SLOWEST, PATIENCE = 10_000, 60.0
+# A server that sends fewer bytes per second than this, or none, is given up after so many seconds.
+SLOWEST, PATIENCE = 10_000, 30.0
 
 
 def download(info: "DownloadInfo", folder: Path, name: str, by_hand: str) -> None:
@@ -38,8 +35,7 @@ def download(info: "DownloadInfo", folder: Path, name: str, by_hand: str) -> Non
             failure.append(error)
 
     try:
-        with _patience(TIMEOUT):
-            _watched(work, folder / (info.filename or info.url.rpartition("/")[2]))
+        _watched(work, folder / (info.filename or info.url.rpartition("/")[2]))
         if failure:
             raise failure[0]
     except (urllib.error.URLError, http.client.HTTPException, ConnectionError, TimeoutError) as error:
@@ -61,17 +57,6 @@ def _watched(work: Callable[[], None], file: Path) -> None:
             size = max(size, file.stat().st_size)
         if thread.is_alive() and seconds > PATIENCE and size < SLOWEST * seconds:
             raise TimeoutError(f"only {size} bytes came in {seconds:.0f} seconds")
-
-
-@contextmanager
-def _patience(seconds: float) -> Iterator[None]:
-    """Let no new connection of this process wait longer than this; anomalib's download sets no limit of its own."""
-    before = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(seconds)
-    try:
-        yield
-    finally:
-        socket.setdefaulttimeout(before)
 
 
 def _short(error: object) -> str:
