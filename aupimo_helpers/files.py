@@ -5,11 +5,16 @@ import glob
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from threading import Thread
 
 from aupimo_helpers.errors import AupimoError, InputError, MissingError, Problem, ProblemError, WriteError, brief
+
+# A server that sends fewer bytes per second than this, or none, is given up after so many seconds.
+SLOWEST, PATIENCE = 10_000, 30.0
 
 _WHY = {
     errno.ENOSPC: ("the disk is full", "free some space and try again"),
@@ -89,6 +94,30 @@ def require_whole(folder: Path, recorded: Mapping[str, int], remedy: str) -> Non
     }
     if problems := [Problem(folder / name, what, remedy) for what in faults for name in sorted(faults[what])]:
         raise ProblemError(problems)
+
+
+def watched(download: Callable[[], object], file: Path) -> None:
+    """Download a file, but give up on a server that sends nothing, or next to nothing byte by byte."""
+    failure: list[Exception] = []
+
+    def work() -> None:
+        try:
+            download()
+        except Exception as error:  # raised again below, in the thread that waits
+            failure.append(error)
+
+    thread = Thread(target=work, daemon=True)
+    thread.start()
+    started, size = time.monotonic(), 0
+    while thread.is_alive():
+        thread.join(min(1, PATIENCE))
+        seconds = time.monotonic() - started
+        with suppress(FileNotFoundError):  # an archive is removed when it is unpacked
+            size = max(size, file.stat().st_size)
+        if thread.is_alive() and seconds > PATIENCE and size < SLOWEST * seconds:
+            raise TimeoutError(f"only {size} bytes came in {seconds:.0f} seconds")
+    if failure:
+        raise failure[0]
 
 
 @contextmanager

@@ -44,20 +44,13 @@ class Pair:
 
 @dataclass(frozen=True)
 class FileScores:
-    """AUPIMO of images on disk: ``paths`` of the maps below their folder, ``aupimos`` (N,), NaN for normal images.
-
-    ``threshold_bounds`` are the thresholds where the shared FPR reaches the upper and the lower bound, ascending;
-    ``num_thresholds`` counts the distinct normal scores whose shared FPR is within the bounds.
-    """
+    """AUPIMO (N,) of images, NaN for normal ones, their maps' ``paths``, and thresholds at and within the bounds."""
 
     paths: tuple[str, ...]
     aupimos: np.ndarray
     fpr_bounds: tuple[float, float]
     threshold_bounds: tuple[float, float]
     num_thresholds: int
-
-
-# ------------------------------------------------------------------------------------------- which files
 
 
 def _files(folder: Path, suffixes: Sequence[str], what: str, top: str) -> tuple[list[tuple[str, Path]], list[Path]]:
@@ -169,9 +162,6 @@ def _require_confirmed(names: Sequence[str], normal: Sequence[bool], confirmed: 
         )
 
 
-# ------------------------------------------------------------------------------------------- what is in them
-
-
 def _read_pair(pair: Pair, kinds: dict[str, Path]) -> Stack:
     """Read a score map and put its mask beside it; ``kinds`` gathers an example of each kind of numbers."""
     scores = read_map(pair.map_path)
@@ -186,9 +176,6 @@ def _read_pair(pair: Pair, kinds: dict[str, Path]) -> Stack:
             f"{kinds['fractions']} holds fractions, so their scores cannot be compared: write all maps in one format."
         )
     return stack
-
-
-# ------------------------------------------------------------------------------------------- scores
 
 
 def score_files(

@@ -1,9 +1,11 @@
 """``aupimo data``: make, fetch, check and import data sets."""
 
 import argparse
+import re
 from pathlib import Path
 
 from aupimo_helpers.commands.options import add_fpr_bounds, seed
+from aupimo_helpers.data.paths import LAYOUTS
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
@@ -52,18 +54,13 @@ def _add_import(subparsers: argparse._SubParsersAction) -> None:
         help="make a data set of your own pictures",
         description="Copy your own pictures into MVTec AD's layout, as the data set own/NAME that the whole course "
         "reads. The source is only read. Importing an unchanged source again does nothing.",
-        epilog="layouts: mvtec (train/good, test/good, test/<defect>, ground_truth/<defect>); folders (normal, "
-        "abnormal or abnormal/<defect>, masks, and, if you like, normal_test); csv (a file with the columns image, "
-        "label or defect, and, if you like, split and mask); labelme (images with JSON polygons beside them); coco "
-        "(a JSON file of polygons or run lengths); yolo (images, labels with polygons, data.yaml); voc "
-        "(JPEGImages, SegmentationClass); visa (Images/Normal, Images/Anomaly, Masks/Anomaly); beside (a folder for "
-        "each kind of defect, with a.jpg and its mask a.png or a_mask.png).",
+        epilog=f"layouts: {LAYOUTS}.",
     )
     add = parser.add_argument
     add("source", metavar="SOURCE", help="folder with your pictures, or a CSV file that lists them")
     add("--name", metavar="NAME", help="name of the new data set (default: from the source's name)")
     _add_data_root(parser)
-    layouts = ("auto", "mvtec", "folders", "csv", "labelme", "coco", "yolo", "voc", "visa", "beside")
+    layouts = ("auto", *re.findall(r"(\w+) \(", LAYOUTS))
     text = "how the source is arranged (default: auto, tell from the names)"
     add("--layout", default="auto", choices=layouts, help=text)
     text = "share of the normal pictures that goes into the test where the source does not say (default: 0.3)"

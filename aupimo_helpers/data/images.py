@@ -323,11 +323,9 @@ def _map_header(path: Path) -> tuple[tuple[int, ...], np.dtype]:
                 raise ValueError("a part of its pixels is missing")
             return tiff.series[0].shape, np.dtype(tiff.series[0].dtype)
     with Image.open(path) as image:
-        dtype = np.dtype({"I": np.int32, "F": np.float32}.get(image.mode, np.uint8))
+        dtype = {"I": np.int32, "F": np.float32}.get(image.mode[:2], np.uint16 if ";16" in image.mode else np.uint8)
         bands = len(image.getbands())
-        return (image.height, image.width, bands)[: 3 if bands > 1 else 2], (
-            np.dtype(np.uint16) if image.mode in _DEEP_MODES[1:] else dtype
-        )
+        return (image.height, image.width, bands)[: 3 if bands > 1 else 2], np.dtype(dtype)
 
 
 def map_size(path: Path) -> tuple[int, int]:
@@ -371,13 +369,10 @@ def read_map(path: str | Path) -> NDArray:
 def warn_of_inverted(masks: Sequence[Path]) -> None:
     """Warn of masks that mark more than half of their image."""
     if masks:
-        more = f" and {len(masks) - 3} more" if len(masks) > 3 else ""
-        warnings.warn(
-            f"{len(masks)} mask{'s mark' if len(masks) > 1 else ' marks'} more than half of the image, as inverted "
-            f"ones do: {', '.join(map(str, masks[:3]))}{more}. Look whether black is normal there.",
-            AupimoWarning,
-            stacklevel=3,
-        )
+        what = f"{len(masks)} mask{'s mark' if len(masks) > 1 else ' marks'} more than half of the image, as inverted"
+        some = ", ".join(map(str, masks[:3])) + (f" and {len(masks) - 3} more" if len(masks) > 3 else "")
+        text = f"{what} ones do: {some}. Look whether black is normal there."
+        warnings.warn(text, AupimoWarning, stacklevel=3)
 
 
 def pair_masks(

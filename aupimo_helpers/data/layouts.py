@@ -10,6 +10,7 @@ from aupimo_helpers.data.class_masks import is_beside, is_visa, is_voc, read_bes
 from aupimo_helpers.data.coco import coco_files, read_coco
 from aupimo_helpers.data.csv_list import csvs_in, read_csv
 from aupimo_helpers.data.labelme import read_labelme, read_labelme_folder
+from aupimo_helpers.data.paths import LAYOUTS
 from aupimo_helpers.data.pictures import (
     ABNORMAL_NAMES,
     MASK_NAMES,
@@ -31,14 +32,6 @@ from aupimo_helpers.data.pictures import (
 from aupimo_helpers.data.shapes import Annotation
 from aupimo_helpers.data.yolo import is_yolo, read_yolo
 from aupimo_helpers.errors import InputError, MissingError, Problem, collecting, listed
-
-UNDERSTOOD = (
-    "train/good + test/good + test/<defect> + ground_truth/<defect> (mvtec); normal + abnormal + masks (folders); "
-    "a CSV file with the columns image, split, label, mask (csv); images with labelme JSON beside them (labelme); "
-    "a JSON file of COCO instances (coco); images + labels + data.yaml with polygons (yolo); JPEGImages + "
-    "SegmentationClass (voc); Images/Normal + Images/Anomaly + Masks/Anomaly (visa); or a folder for each kind of "
-    "defect with a.jpg and its mask a.png, or a_mask.png (beside)"
-)
 
 
 def find_pictures(
@@ -125,7 +118,7 @@ def _nothing_recognised(source: Path) -> str:
     if advice := next(filter(None, map(_other_format, files)), None):
         return advice
     if source.is_file():
-        return f"{place}; understood are: {UNDERSTOOD}."
+        return f"{place}; understood are: {LAYOUTS}."
     inside = candidates(source)
     if inside:
         return f"{source} holds several data sets: import one of them, such as {inside[0]}."
@@ -133,7 +126,7 @@ def _nothing_recognised(source: Path) -> str:
     if not images and (unread := foreign(visible(source))):
         return listed(unread)
     found = f"{len(images)} images and " + (f"the folders {', '.join(folders[:8])}" if folders else "no folder")
-    return f"{place}. Found there: {found}. Understood are: {UNDERSTOOD}."
+    return f"{place}. Found there: {found}. Understood are: {LAYOUTS}."
 
 
 def _other_format(file: Path) -> str | None:

@@ -89,12 +89,8 @@ def loose_images(folder: Path, problems: list[Problem] | None = None) -> list[Pa
 def foreign(paths: Iterable[Path]) -> list[Problem]:
     """Pictures in a format that is not read."""
     remedy = "Export such pictures as JPEG or PNG (phones: choose 'most compatible' as the camera's format)"
-    return [Problem(path, "is in a format that is not read", remedy) for path in paths if is_foreign(path)]
-
-
-def is_foreign(path: Path) -> bool:
-    """Tell by its suffix whether a file is a picture in a format that is not read."""
-    return path.suffix.lower() in FOREIGN_SUFFIXES
+    unread = [path for path in paths if path.suffix.lower() in FOREIGN_SUFFIXES]
+    return [Problem(path, "is in a format that is not read", remedy) for path in unread]
 
 
 def images_in(folder: Path | None, problems: list[Problem]) -> list[Path]:

@@ -42,9 +42,7 @@ def all_in_a_table(problems: Sequence[Problem], path: Path) -> str:
 
 
 def check(
-    folder: str | Path,
-    fpr_bounds: tuple[float, float] = (1e-5, 1e-4),
-    image_size: tuple[int, int] = (256, 256),
+    folder: str | Path, fpr_bounds: tuple[float, float] = (1e-5, 1e-4), image_size: tuple[int, int] = (256, 256)
 ) -> list[Problem]:
     """Look for everything that would stop, or silently falsify, a run on a folder in MVTec AD's layout.
 

@@ -51,11 +51,9 @@ class Annotation:
 
 
 def draw_mask(annotation: Annotation, line_width: float | None = None) -> NDArray[np.bool_]:
-    """Fill the shapes of an annotation.
+    """Fill the shapes of an annotation; what lies outside the image is cut off.
 
-    A pixel belongs to a shape when its centre lies inside (pixel (0, 0) reaches from 0 to 1 in both directions, as
-    labelme draws it), so a rectangle from 10 to 20 covers 10 pixels and the area is right on average. What lies
-    outside the image is cut off.
+    Pixel (0, 0) reaches from 0 to 1 in both directions, so a rectangle from 10 to 20 covers 10 pixels.
 
     Args:
         annotation: Shapes and the size of their image.

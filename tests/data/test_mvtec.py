@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from aupimo_helpers import data
-from aupimo_helpers.data import check, download, mvtec
+from aupimo_helpers import data, files
+from aupimo_helpers.data import check, mvtec
 from aupimo_helpers.errors import DownloadError, InputError, MissingError, WriteError
 
 
@@ -134,7 +134,7 @@ def test_nobody_listens(tmp_path, monkeypatch):
 
 
 def test_a_silent_server_is_given_up(tmp_path, monkeypatch):
-    monkeypatch.setattr(download, "PATIENCE", 0.3)
+    monkeypatch.setattr(files, "PATIENCE", 0.3)
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
         silent.listen()
@@ -143,7 +143,7 @@ def test_a_silent_server_is_given_up(tmp_path, monkeypatch):
 
 
 def test_a_dripping_server_is_given_up(server, tmp_path, monkeypatch):
-    monkeypatch.setattr(download, "PATIENCE", 0.5)
+    monkeypatch.setattr(files, "PATIENCE", 0.5)
     server.drip = 0.1
     started = time.monotonic()
     assert "only 0 bytes came in" in failed("mvtec/leather", tmp_path)
