@@ -27,7 +27,7 @@ import requests.exceptions
 from tqdm import tqdm
 
 from aupimo_helpers.errors import DownloadError, InputError
-from aupimo_helpers.files import explain_write_errors
+from aupimo_helpers.files import explain_write_errors, is_plain, watched
 from aupimo_helpers.scores import load_scores
 
 with warnings.catch_warnings():
@@ -49,10 +49,8 @@ _REMEDY = (
 @remember
 def _registry() -> dict[str, str]:
     """Read the SHA-256 by file name that comes with the package."""
-    files = pooch.create(path="", base_url="")
-    with resources.files("aupimo_helpers").joinpath("benchmark_registry.txt").open("rb") as file:
-        files.load_registry(file)
-    return files.registry
+    text = resources.files("aupimo_helpers").joinpath("benchmark_registry.txt").read_text(encoding="utf-8")
+    return dict(line.split() for line in text.splitlines() if line and not line.startswith("#"))
 
 
 def model_names() -> list[str]:
@@ -123,14 +121,22 @@ def _fetch_files(names: list[str], files: pooch.Pooch, source: str, folder: Path
             # pooch makes missing folders too, but two processes that do so at once make it fail.
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=folder).close()  # pooch's own refusal does not say what to do
-    download = pooch.HTTPDownloader(timeout=_TIMEOUT) if is_web else lambda url, file, _: shutil.copyfile(url, file)
+
+    def download(url: str, file: str, _: pooch.Pooch) -> None:
+        if is_web:
+            watched(lambda: pooch.HTTPDownloader(timeout=_TIMEOUT)(url, file, files), Path(file))
+        elif is_plain(Path(url)):
+            shutil.copyfile(url, file)
+        else:
+            raise FileNotFoundError
+
     pooch.get_logger().setLevel("WARNING")  # one line for each of 351 files otherwise
 
     def fetch_one(name: str) -> None:
         with explain_write_errors(folder):
             try:
                 files.fetch(name, downloader=download)
-            except (requests.exceptions.RequestException, FileNotFoundError, ValueError) as error:
+            except (requests.exceptions.RequestException, TimeoutError, FileNotFoundError, ValueError) as error:
                 why = _reason(error, name)
                 raise DownloadError(f"Cannot fetch the published scores from {source}: {why}. {_REMEDY}") from error
 
@@ -145,8 +151,8 @@ def _reason(error: Exception, name: str) -> str:
         return f"the server answered {getattr(error.response, 'status_code', 'an error')} for {name}"
     if isinstance(error, requests.exceptions.Timeout):
         return f"no answer within {_TIMEOUT} s"
-    if isinstance(error, requests.exceptions.RequestException):
-        return "no connection"
+    if isinstance(error, requests.exceptions.RequestException | TimeoutError):
+        return "no connection" if isinstance(error, requests.exceptions.RequestException) else str(error)
     if isinstance(error, FileNotFoundError):
         return f"there is no {name}"
     return f"{name} holds other bytes than were published (its SHA-256 differs), it was not kept"

@@ -32,6 +32,10 @@ class DownloadError(AupimoError, ConnectionError):
     """A download failed: no network, a server's refusal, or other bytes than were promised."""
 
 
+class AupimoWarning(UserWarning):
+    """What is not wrong for sure, but worth a look; the command line prints it."""
+
+
 @dataclass(frozen=True)
 class Problem:
     """One thing that is wrong with a file or folder, and what to do; those with the same remedy are one kind."""

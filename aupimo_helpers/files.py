@@ -5,11 +5,16 @@ import glob
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from threading import Thread
 
-from aupimo_helpers.errors import AupimoError, InputError, MissingError, WriteError, brief
+from aupimo_helpers.errors import AupimoError, InputError, MissingError, Problem, ProblemError, WriteError, brief
+
+# A server that sends fewer bytes per second than this, or none, is given up after so many seconds.
+SLOWEST, PATIENCE = 10_000, 30.0
 
 _WHY = {
     errno.ENOSPC: ("the disk is full", "free some space and try again"),
@@ -50,6 +55,69 @@ def reading(path: str | Path, kind: str, remedy: str = "Choose another file") ->
     except Exception as error:  # parsers raise all kinds of errors on damaged files
         reason = "nested too deeply" if isinstance(error, RecursionError) else brief(error)
         raise InputError(f"{path} is not a {kind}: it cannot be read ({reason}). {remedy}.") from error
+
+
+def walk(folder: Path, above: tuple[Path, ...] = ()) -> Iterator[Path]:
+    """Every file below a folder, and every empty folder, in order; links are followed, and loops refused."""
+    above = (*above, folder.resolve())
+    entries = sorted(folder.iterdir())
+    if not entries:
+        yield folder
+    for path in entries:
+        if not path.is_dir():
+            yield path
+        elif path.resolve() in above:
+            raise InputError(f"{path} is a link to a folder that it lies in: remove it.")
+        else:
+            yield from walk(path, above)
+
+
+def is_plain(path: Path) -> bool:
+    """Tell whether a path is a file, of a size that makes sense for a picture, and no pipe and no device."""
+    return path.is_file() and path.stat().st_size <= 2**32
+
+
+def png_sizes(folder: Path) -> dict[str, int]:
+    """The bytes of every PNG of a data set, by its path."""
+    return {path.relative_to(folder).as_posix(): path.stat().st_size for path in sorted(folder.rglob("*.png"))}
+
+
+def require_whole(folder: Path, recorded: Mapping[str, int], remedy: str) -> None:
+    """Refuse a data set of which files are missing, were added or have another size than was recorded."""
+    there = png_sizes(folder)
+    faults = {
+        "is missing": recorded.keys() - there.keys(),
+        "was added": there.keys() - recorded.keys(),
+        "has another size than when it was made": {
+            n for n in recorded.keys() & there.keys() if recorded[n] != there[n]
+        },
+    }
+    if problems := [Problem(folder / name, what, remedy) for what in faults for name in sorted(faults[what])]:
+        raise ProblemError(problems)
+
+
+def watched(download: Callable[[], object], file: Path) -> None:
+    """Download a file, but give up on a server that sends nothing, or next to nothing byte by byte."""
+    failure: list[Exception] = []
+
+    def work() -> None:
+        try:
+            download()
+        except Exception as error:  # raised again below, in the thread that waits
+            failure.append(error)
+
+    thread = Thread(target=work, daemon=True)
+    thread.start()
+    started, size = time.monotonic(), 0
+    while thread.is_alive():
+        thread.join(min(1, PATIENCE))
+        seconds = time.monotonic() - started
+        with suppress(FileNotFoundError):  # an archive is removed when it is unpacked
+            size = max(size, file.stat().st_size)
+        if thread.is_alive() and seconds > PATIENCE and size < SLOWEST * seconds:
+            raise TimeoutError(f"only {size} bytes came in {seconds:.0f} seconds")
+    if failure:
+        raise failure[0]
 
 
 @contextmanager

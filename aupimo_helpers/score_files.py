@@ -5,15 +5,29 @@ Then each anomalous image is read and scored, and forgotten. So 10,000 images ne
 no PyTorch is imported.
 """
 
-from collections.abc import Iterable, Sequence
+import shlex
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 from tqdm import tqdm
 
-from aupimo_helpers.data.images import IMAGE_SUFFIXES, MAP_SUFFIXES, pair_masks, read_map, read_mask
-from aupimo_helpers.errors import InputError, MissingError, ProblemError
+from aupimo_helpers.data.images import (
+    IMAGE_SUFFIXES,
+    MAP_SUFFIXES,
+    is_clutter,
+    map_size,
+    pair_masks,
+    read_map,
+    read_mask,
+    shown_size,
+    warn_of_inverted,
+)
+from aupimo_helpers.data.pictures import NORMAL_NAMES, NORMAL_TEST_NAMES
+from aupimo_helpers.errors import InputError, MissingError, Problem, ProblemError, collecting
+from aupimo_helpers.files import walk
 from aupimo_helpers.metrics import checks, exact
 from aupimo_helpers.metrics.checks import Stack
 from aupimo_helpers.metrics.memory import Memory, default_budget
@@ -30,11 +44,7 @@ class Pair:
 
 @dataclass(frozen=True)
 class FileScores:
-    """AUPIMO of images on disk: ``paths`` of the maps below their folder, ``aupimos`` (N,), NaN for normal images.
-
-    ``threshold_bounds`` are the thresholds where the shared FPR reaches the upper and the lower bound, ascending;
-    ``num_thresholds`` counts the distinct normal scores whose shared FPR is within the bounds.
-    """
+    """AUPIMO (N,) of images, NaN for normal ones, their maps' ``paths``, and thresholds at and within the bounds."""
 
     paths: tuple[str, ...]
     aupimos: np.ndarray
@@ -43,23 +53,21 @@ class FileScores:
     num_thresholds: int
 
 
-# ------------------------------------------------------------------------------------------- which files
-
-
-def _files(folder: Path, suffixes: Sequence[str], what: str) -> list[Path]:
+def _files(folder: Path, suffixes: Sequence[str], what: str, top: str) -> tuple[list[tuple[str, Path]], list[Path]]:
+    """The files of a kind, named by relative path without suffix and a layout's first part; and all other entries."""
     if not folder.is_dir():
         raise MissingError(f"There is no folder {folder}: give the folder that holds the {what}.")
-    found = sorted(path for path in folder.rglob("*") if path.suffix.lower() in suffixes and path.is_file())
-    found = [path for path in found if not any(part.startswith(".") for part in path.relative_to(folder).parts)]
+    found, others = [], []
+    for path in walk(folder):
+        inner = path.relative_to(folder)
+        parts = inner.with_suffix("").parts
+        if path.suffix.lower() in suffixes and path.is_file() and not any(part.startswith(".") for part in parts):
+            found.append(("/".join(parts[1:] if len(parts) > 1 and parts[0] == top else parts), path))
+        elif not any(map(is_clutter, inner.parts)):
+            others.append(path)
     if not found:
         raise MissingError(f"No {what} in {folder}: expected files that end in {', '.join(suffixes)}.")
-    return found
-
-
-def _named(folder: Path, paths: Iterable[Path], top: str) -> list[tuple[str, Path]]:
-    """Relative paths without suffix, and without a first part that is only a layout's name."""
-    parts = [(path.relative_to(folder).with_suffix("").parts, path) for path in paths]
-    return [("/".join(p[1:] if len(p) > 1 and p[0] == top else p), path) for p, path in parts]
+    return found, others
 
 
 def pair_files(
@@ -68,50 +76,96 @@ def pair_files(
     """Find the mask of each score map by relative path; the pairs come sorted by name.
 
     A map ``DIR/color/000.npy`` has the mask ``DIR/color/000.png`` or, as in MVTec AD, ``DIR/color/000_mask.png`` (any
-    image format). A first folder ``test`` among the maps and ``ground_truth`` among the masks is passed over, so that
-    the category folder of MVTec AD's layout will do.
+    image format). A first folder ``test`` among the maps and ``ground_truth`` among the masks is passed over.
     """
     maps_folder, masks_folder = Path(maps_folder), Path(masks_folder)
-    maps = _named(maps_folder, _files(maps_folder, MAP_SUFFIXES, "score maps"), "test")
+    maps, _ = _files(maps_folder, MAP_SUFFIXES, "score maps", "test")
+    masks, others = _files(masks_folder, IMAGE_SUFFIXES, "masks", "ground_truth")
     stems: dict[str, Path] = {}
     for stem, path in maps:
         if stems.setdefault(stem, path) is not path:
             raise InputError(f"Two score maps have the same name: {stems[stem]} and {path}; keep one of them.")
-    masks = _named(masks_folder, _files(masks_folder, IMAGE_SUFFIXES, "masks"), "ground_truth")
     found, extra, problems = pair_masks(maps, masks)
+    remedy = f"Put masks into folders of the names of those in {maps_folder}, or remove what is not needed"
+    for mask in extra:
+        names = {mask.stem, mask.stem.removesuffix("_mask")} if mask.parent == masks_folder else set()
+        like = " and ".join([str(path) for _, path in maps if path not in found and path.stem in names][:2])
+        problems.append(
+            Problem(mask, "has no score map" + (f", but could be that of {like}" if like else ""), remedy)
+        )
+    if missing_mask_is_normal:  # then a mask that is not recognised makes its image normal
+        remedy = f"Everything in {masks_folder} must be a mask: save it as an image, such as PNG, or remove it"
+        for path in others:
+            if not (path.is_dir() and path.name.lower() in NORMAL_NAMES):
+                what = "is an empty folder" if path.is_dir() else "is no image file that could be a mask"
+                hidden = any(part.startswith(".") for part in path.relative_to(masks_folder).parts)
+                problems.append(Problem(path, "is hidden" if hidden else what, remedy))
+    else:
+        remedy = "If images without a mask are the normal ones, say `--missing-mask normal`; else add it"
+        for stem, path in maps:
+            if path not in found:
+                what = f"has no mask: expected {masks_folder / stem} or {path.stem}_mask with an image's suffix"
+                problems.append(Problem(path, what, remedy))
     if problems:
         raise ProblemError(problems)
-    missing = [stem for stem, path in maps if path not in found]
-    if missing and not missing_mask_is_normal:
-        stem = missing[0]
-        raise MissingError(
-            f"The score map {stems[stem]} has no mask: expected {masks_folder / stem} or "
-            f"{stem.rpartition('/')[2]}_mask with an image's suffix; if images without a mask are the normal ones, "
-            f"say `--missing-mask normal`."
-        )
-    if extra:
-        others = f" (and {len(extra) - 1} more)" if len(extra) > 1 else ""
-        raise InputError(
-            f"The mask {extra[0]} has no score map{others}: expected one of the same name in {maps_folder}."
-        )
     pairs = [Pair(path.relative_to(maps_folder).as_posix(), path, found.get(path)) for path in stems.values()]
     return sorted(pairs, key=lambda pair: pair.name)
 
 
-# ------------------------------------------------------------------------------------------- what is in them
+def _anomalous(pairs: Sequence[Pair]) -> list[int]:
+    """Look at all masks, and at the size of all maps, and say which images are anomalous."""
+    anomalous, large = [], []
+    problems: list[Problem] = []
+    for index, pair in enumerate(tqdm(pairs, "Masks", unit="mask", disable=None, leave=False)):
+        with collecting(problems):
+            size = map_size(pair.map_path)
+            if pair.mask_path is None:
+                continue
+            mask_size = shown_size(pair.mask_path, "mask")
+            if mask_size != size:
+                sizes = [f"{height} x {width}" for height, width in (size, mask_size)]
+                what = f"has {sizes[0]} pixels, but its mask {pair.mask_path} has {sizes[1]}"
+                raise ProblemError.of(pair.map_path, what, "Bring both to one size, masks without interpolation")
+            mask = read_mask(pair.mask_path)
+            if mask.any():
+                anomalous.append(index)
+            if mask.mean() > 0.5:
+                large.append(pair.mask_path)
+    if problems:
+        raise ProblemError(problems)
+    warn_of_inverted(large)
+    return anomalous
 
 
-def _read_pair(pair: Pair, mask: np.ndarray | None, kinds: dict[str, Path]) -> Stack:
+def normal_by_folder(names: Sequence[str], normal: Sequence[bool]) -> dict[str, tuple[int, int]]:
+    """Of every folder not called good (or normal, or ok) that has normal images: their number, and that of all."""
+    folders = [str(PurePosixPath(name).parent) for name in names]
+    counts = Counter(folders), Counter(folder for folder, is_normal in zip(folders, normal, strict=True) if is_normal)
+    return {
+        folder: (count, counts[0][folder])
+        for folder, count in counts[1].items()
+        if not set(folder.lower().split("/")) & {*NORMAL_NAMES, *NORMAL_TEST_NAMES}
+    }
+
+
+def _require_confirmed(names: Sequence[str], normal: Sequence[bool], confirmed: Sequence[str]) -> None:
+    """Refuse folders of which all images came out normal, unless the user has said so."""
+    if unknown := set(confirmed) - {str(PurePosixPath(name).parent) for name in names}:
+        raise InputError(f"--normal-folder {min(unknown)}: none of the score maps lies in such a folder, correct it.")
+    by_folder = normal_by_folder(names, normal)
+    whole = [folder for folder, (count, all_of_it) in by_folder.items() if count == all_of_it]
+    if unclear := [folder for folder in whole if folder not in confirmed]:
+        say = " ".join(f"--normal-folder {shlex.quote(folder)}" for folder in unclear)
+        raise InputError(
+            f"All images in {', '.join(unclear)} would count as normal, since no mask marks a pixel in them: add "
+            f"their masks, or confirm it with {say}."
+        )
+
+
+def _read_pair(pair: Pair, kinds: dict[str, Path]) -> Stack:
     """Read a score map and put its mask beside it; ``kinds`` gathers an example of each kind of numbers."""
     scores = read_map(pair.map_path)
-    if mask is None:
-        mask = np.zeros(scores.shape, dtype=bool)
-    if mask.shape != scores.shape:
-        sizes = [f"{height} x {width}" for height, width in (scores.shape, mask.shape)]
-        raise InputError(
-            f"The score map {pair.map_path} has {sizes[0]} pixels, but its mask {pair.mask_path} has {sizes[1]}: "
-            "bring both to the same size (masks without interpolation)."
-        )
+    mask = read_mask(pair.mask_path) if pair.mask_path else np.zeros(scores.shape, dtype=bool)
     stack = checks.make_stack(scores[None], mask[None], name=str(pair.map_path))
     whole = bool((scores[0] == np.floor(scores[0])).all() and (scores == np.floor(scores)).all())
     if not whole or scores.max() > 255:  # few small whole numbers can be either: a map that is 0 everywhere
@@ -124,40 +178,36 @@ def _read_pair(pair: Pair, mask: np.ndarray | None, kinds: dict[str, Path]) -> S
     return stack
 
 
-# ------------------------------------------------------------------------------------------- scores
-
-
 def score_files(
     maps_folder: str | Path,
     masks_folder: str | Path,
     fpr_bounds: tuple[float, float] = (1e-5, 1e-4),
     *,
     missing_mask_is_normal: bool = False,
+    normal_folders: Sequence[str] = (),
 ) -> FileScores:
     """Compute the exact AUPIMO of images whose score maps and masks are files; images may differ in size."""
     lower, upper = checks.check_bounds(fpr_bounds)
     pairs = pair_files(maps_folder, masks_folder, missing_mask_is_normal=missing_mask_is_normal)
-    aupimos, anomalous = np.full(len(pairs), np.nan), []
+    anomalous = _anomalous(pairs)
+    checks.check_both_classes(len(pairs) - len(anomalous), len(anomalous))
+    normal = np.full(len(pairs), fill_value=True)
+    normal[anomalous] = False
+    _require_confirmed([pair.name for pair in pairs], normal.tolist(), normal_folders)
+    aupimos = np.full(len(pairs), np.nan)
     kinds: dict[str, Path] = {}
     memory = Memory(upper, default_budget(upper))
     with tqdm(total=len(pairs), desc="Score maps", unit="map", disable=None) as progress:
-        for index, pair in enumerate(pairs):
-            mask = read_mask(pair.mask_path) if pair.mask_path else None
-            if mask is not None and mask.any():
-                anomalous.append(index)
-                continue
-            memory.add(_read_pair(pair, mask, kinds))
+        for index in np.flatnonzero(normal).tolist():
+            memory.add(_read_pair(pairs[index], kinds))
             progress.update()
-        checks.check_both_classes(len(pairs) - len(anomalous), len(anomalous))
         normals = memory.normals()
         checks.check_enough_normal_pixels(normals.num_pixels, lower)
         curve = memory.certified(normals, upper)
         exact.check_operating_points(curve, upper)
         table = exact.lengths(curve, lower, upper)
         for index in anomalous:
-            pair = pairs[index]
-            stack = _read_pair(pair, read_mask(pair.mask_path) if pair.mask_path else None, kinds)
-            ((_, counts, scores),) = exact.mask_scores([stack])
+            ((_, counts, scores),) = exact.mask_scores([_read_pair(pairs[index], kinds)])
             aupimos[index] = exact.mean_lengths(counts, scores, table)[0]
             progress.update()
     return FileScores(

@@ -7,15 +7,8 @@ import warnings
 from importlib.metadata import version
 
 PACKAGES = (
-    "aupimo-helpers",
-    "anomalib",
-    "torch",
-    "torchvision",
-    "torchmetrics",
-    "numpy",
-    "scipy",
-    "pandas",
-    "matplotlib",
+    *("aupimo-helpers", "anomalib", "torch", "torchvision", "torchmetrics"),
+    *("numpy", "scipy", "pandas", "matplotlib"),
 )
 
 
@@ -50,15 +43,11 @@ _LOG_LINES = re.compile(
 )
 # Lightning is published under several names, and which of them its lines carry depends on what was imported first.
 _LOGGERS = (
-    "lightning_utilities.core.rank_zero",
-    "lightning_fabric.utilities.rank_zero",
-    "lightning.fabric.utilities.rank_zero",
-    "lightning.pytorch.utilities.rank_zero",
-    "pytorch_lightning.utilities.rank_zero",
-    "lightning.fabric.utilities.seed",
+    *("lightning_utilities.core.rank_zero", "lightning_fabric.utilities.rank_zero"),
+    *("lightning.fabric.utilities.rank_zero", "lightning.pytorch.utilities.rank_zero"),
+    *("pytorch_lightning.utilities.rank_zero", "lightning.fabric.utilities.seed"),
     "lightning.pytorch.trainer.connectors.callback_connector",
-    "anomalib.engine.engine",
-    "anomalib.metrics.pimo.pimo",
+    *("anomalib.engine.engine", "anomalib.metrics.pimo.pimo"),
 )
 
 

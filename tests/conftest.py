@@ -1,8 +1,12 @@
 import os
 
+from hypothesis import settings
+
 # Read when PyTorch is imported, here and in the kernels. Threads that wait in a loop for their next task take the
 # cores from the other worker: without this, two trainings at a time take 2.5 times as long, for the same numbers.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+settings.register_profile("fuzz", max_examples=4_000)  # for tests/test_damaged_files.py, by hand
 
 
 def pytest_collection_modifyitems(items):

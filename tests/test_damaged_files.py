@@ -1,16 +1,45 @@
 """Damaged files: what reads a file gives its content or says what is wrong with it, whatever happened to it."""
 
+import io
 import json
+import resource
+import warnings
+from base64 import b64encode
 
 import nbformat
 import numpy as np
 import pytest
+import tifffile
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from PIL import Image
 
 from aupimo_helpers import cache
 from aupimo_helpers.course.notebook import read
+from aupimo_helpers.data.images import read_map, read_mask, read_picture
+from aupimo_helpers.data.layouts import find_pictures
+from aupimo_helpers.data.shapes import Annotation, draw_mask
 from aupimo_helpers.data.writing import RECORD, read_record
-from aupimo_helpers.errors import AupimoError
+from aupimo_helpers.errors import AupimoError, ProblemError, collecting
 from aupimo_helpers.scores import load_scores
+
+RNG = np.random.default_rng(0)
+MAP = RNG.random((24, 32)).astype(np.float32)
+PIXELS = RNG.integers(0, 256, (24, 32, 3), dtype=np.uint8)
+MASK = np.zeros((24, 32), dtype=np.uint8)
+MASK[5:9, 5:20] = 255
+SQUARE = [[3, 3], [9, 3], [9, 9], [3, 9]]
+
+
+def as_bytes(write, *arguments, **options) -> bytes:
+    buffer = io.BytesIO()
+    write(buffer, *arguments, **options)
+    return buffer.getvalue()
+
+
+def image(pixels, form, **options) -> bytes:
+    return as_bytes(Image.fromarray(pixels).save, form, **options)
+
 
 SCORES = {
     "shared_fpr_metric": "mean-per-image-fpr",
@@ -29,6 +58,103 @@ READERS = {
     "01_toy.ipynb": (read, NOTEBOOK),
     RECORD: (lambda path: read_record(path.parent), RECORD_TEXT),
 }
+
+
+def pictures(path):
+    """Import what lies beside a file of annotations as far as reading goes."""
+    problems = []
+    source = path.parent if path.suffix != ".csv" else path
+    _, found = find_pictures(source, "auto", problems, unlabelled="normal")
+    for picture in found:
+        if isinstance(picture.mask, Annotation) and picture.mask.size == MASK.shape:  # else it is not drawn
+            with collecting(problems):
+                draw_mask(picture.mask, line_width=2)
+    if problems:
+        raise ProblemError(problems)
+
+
+POLYGON = {"label": "dent", "shape_type": "polygon", "points": SQUARE}
+PASTED = {"label": "cut", "shape_type": "mask", "points": SQUARE, "mask": b64encode(image(MASK, "png")).decode()}
+COCO = {
+    "images": [{"id": 1, "file_name": "a.png", "height": 24, "width": 32}],
+    "categories": [{"id": 1, "name": "dent"}],
+    "annotations": [
+        {"id": 1, "image_id": 1, "category_id": 1, "segmentation": [[3, 3, 9, 3, 9, 9]]},
+        {"id": 2, "image_id": 1, "category_id": 1, "segmentation": {"size": [24, 32], "counts": [300, 60, 408]}},
+    ],
+}
+FUZZED = {
+    "map.npy": (read_map, as_bytes(np.save, MAP)),
+    "stored.npz": (read_map, as_bytes(np.savez, MAP)),
+    "map.npz": (read_map, as_bytes(np.savez_compressed, MAP)),
+    "map.tif": (read_map, as_bytes(tifffile.imwrite, MAP)),
+    "packed.tif": (read_map, as_bytes(tifffile.imwrite, MAP, compression="zlib", tile=(16, 16))),
+    "map.png": (read_map, image((MAP * 60_000).astype(np.uint16), "png")),
+    "mask.png": (read_mask, image(MASK, "png")),
+    "mask.gif": (read_mask, image(MASK, "gif")),
+    "mask.tiff": (read_mask, image(MASK, "tiff", compression="tiff_lzw")),
+    "picture.png": (read_picture, image(PIXELS, "png")),
+    "picture.jpg": (read_picture, image(PIXELS, "jpeg", exif=Image.Exif())),
+    "picture.webp": (read_picture, image(PIXELS, "webp")),
+    "picture.bmp": (read_picture, image(PIXELS, "bmp")),
+    "picture.tif": (read_picture, image(PIXELS, "tiff", compression="tiff_deflate")),
+    "a.json": (pictures, json.dumps({"imageHeight": 24, "imageWidth": 32, "shapes": [POLYGON, PASTED]}).encode()),
+    "coco.json": (pictures, json.dumps(COCO).encode()),
+    "a.txt": (pictures, b"0 0.1 0.1 0.5 0.1 0.5 0.5\n1 0.6 0.6 0.7 0.6 0.7 0.7\n"),
+    "data.yaml": (pictures, b"names:\n  0: dent\n  1: cut\nnc: 2\n"),
+    "list.csv": (pictures, b"image;label;split;mask\na.png;dent;;b.png\nb.png;good;train;\n"),
+    **{name: (reader, content.encode()) for name, (reader, content) in READERS.items()},
+}
+ANY = st.integers(0, 2**16)
+EDITS = st.lists(
+    st.tuples(st.sampled_from(["flip", "set", "put", "take", "cut"]), ANY, st.binary(min_size=1, max_size=9)),
+    min_size=1,
+    max_size=4,
+)
+
+
+def edited(content: bytes, edits) -> bytes:
+    for kind, place, new in edits:
+        at = place % max(len(content), 1)
+        if kind == "flip":
+            content = content[:at] + bytes([content[at] ^ new[0]]) + content[at + 1 :] if content else b""
+        elif kind == "cut":
+            content = content[:at]
+        else:
+            skipped = {"set": len(new), "put": 0, "take": new[0]}[kind]
+            content = content[:at] + (b"" if kind == "take" else new) + content[at + skipped :]
+    return content
+
+
+@pytest.mark.parametrize("name", FUZZED)
+def test_whatever_is_done_to_a_file_it_is_read_or_refused(name, tmp_path_factory):
+    """A fuzz of each reader: see CONTRIBUTING for how to let it run for longer."""
+    reader, whole = FUZZED[name]
+    folder = tmp_path_factory.mktemp("fuzz")
+    if reader is pictures:
+        for other in ("a.png", "b.png"):
+            (folder / other).write_bytes(image(MASK, "png"))
+    if name == "a.txt":
+        (folder / "data.yaml").write_bytes(FUZZED["data.yaml"][1])
+    if name == "data.yaml":
+        (folder / "a.txt").write_bytes(FUZZED["a.txt"][1])
+    (folder / name).write_bytes(whole)
+    reader(folder / name)
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+    @settings(deadline=5000, suppress_health_check=list(HealthCheck))
+    @given(EDITS)
+    def run(edits):
+        (folder / name).write_bytes(edited(whole, edits))
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                reader(folder / name)
+        except AupimoError as error:
+            assert str(folder) in str(error)
+
+    run()
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - memory < 500_000  # kB
 
 
 def damaged(content: bytes, number: int) -> bytes:
@@ -77,6 +203,36 @@ def test_a_value_of_another_type_is_read_or_refused(key, tmp_path):
         else:
             assert len(table) == 3
             assert table["aupimo"].dropna().between(0, 1).all()
+
+
+def parts_of(value, path=()):
+    """The paths of all values in a JSON value."""
+    yield path
+    pairs = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, inner in pairs:
+        yield from parts_of(inner, (*path, key))
+
+
+@pytest.mark.parametrize("name", ["a.json", "coco.json"])
+def test_an_annotation_of_another_type_is_read_or_refused(name, tmp_path):
+    for other in ("a.png", "b.png"):
+        (tmp_path / other).write_bytes(image(MASK, "png"))
+    nasty = (*NASTY, *([value] * 3 for value in NASTY), "n" * 300, 1e300, {"size": [24, 32], "counts": ["a"]})
+    refused = 0
+    for path in parts_of(json.loads(FUZZED[name][1])):
+        for value in nasty:
+            content = {"all": json.loads(FUZZED[name][1])}
+            place = content
+            for key in ("all", *path)[:-1]:
+                place = place[key]
+            place[("all", *path)[-1]] = value
+            (tmp_path / name).write_text(json.dumps(content["all"]))
+            try:
+                pictures(tmp_path / name)
+            except AupimoError as error:
+                refused += 1
+                assert str(tmp_path) in str(error)
+    assert refused > 200
 
 
 def test_a_damaged_cache_entry_is_built_anew(tmp_path):

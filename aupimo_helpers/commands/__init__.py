@@ -6,13 +6,14 @@ import io
 import re
 import sys
 import traceback
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from aupimo_helpers import __version__
 from aupimo_helpers.commands import compare, data, refresh, run, score, student
-from aupimo_helpers.errors import AupimoError, brief
+from aupimo_helpers.errors import AupimoError, AupimoWarning, brief
 from aupimo_helpers.files import why
 
 
@@ -46,6 +47,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if any(not argument or re.fullmatch("--[a-z-]+=", argument) for argument in arguments):
         parser.error("an argument is empty: leave it out or give it a value (is a variable of your shell not set?)")
     options = parser.parse_args(arguments)
+    show = warnings.formatwarning
+    warnings.formatwarning = lambda message, category, *others: (
+        f"aupimo: {message}\n" if category is AupimoWarning else show(message, category, *others)
+    )
     try:
         return int(options.handler(options))
     except KeyboardInterrupt:

@@ -1,16 +1,17 @@
 """``aupimo data``: make, fetch, check and import data sets."""
 
 import argparse
+import re
 from pathlib import Path
 
 from aupimo_helpers.commands.options import add_fpr_bounds, seed
+from aupimo_helpers.data.paths import LAYOUTS
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
     """Add ``aupimo data`` to the parser."""
-    parser = subparsers.add_parser(
-        "data", help="make, fetch, check or import a data set", description="Make, fetch, check or import a data set."
-    )
+    text = "make, fetch, check or import a data set"
+    parser = subparsers.add_parser("data", help=text, description=f"{text.capitalize()}.")
     data_subparsers = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_make(data_subparsers)
     _add_check(data_subparsers)
@@ -18,36 +19,27 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
 
 
 def _add_data_root(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--data-root", default="datasets", metavar="PATH", help="where data sets lie (default: datasets)"
-    )
+    text = "where data sets lie (default: datasets)"
+    parser.add_argument("--data-root", default="datasets", metavar="PATH", help=text)
 
 
 def _add_make(subparsers: argparse._SubParsersAction) -> None:
-    parser = subparsers.add_parser(
-        "make",
-        help="make an embedded data set, or fetch one of MVTec AD or VisA",
-        description="Make an embedded data set, or fetch one of MVTec AD or VisA. One that is there stays as it is.",
-    )
-    parser.add_argument(
-        "dataset",
-        metavar="SOURCE/CATEGORY",
-        help="such as synthetic/leather, photos/brick, mvtec/leather, visa/candle",
-    )
+    text = "make an embedded data set, or fetch one of MVTec AD or VisA"
+    more = f"M{text[1:]}. One that is there stays as it is."
+    parser = subparsers.add_parser("make", help=text, description=more)
+    text = "such as synthetic/leather, photos/brick, mvtec/leather, visa/candle"
+    parser.add_argument("dataset", metavar="SOURCE/CATEGORY", help=text)
     _add_data_root(parser)
     parser.add_argument("--seed", type=seed, metavar="N", help="seed of an embedded data set (default: 0)")
-    parser.add_argument(
-        "--from-folder", metavar="PATH", help="mvtec/... and visa/... only: take it from the unpacked archive"
-    )
+    text = "mvtec/... and visa/... only: take it from the unpacked archive"
+    parser.add_argument("--from-folder", metavar="PATH", help=text)
     parser.set_defaults(handler=_make)
 
 
 def _add_check(subparsers: argparse._SubParsersAction) -> None:
-    parser = subparsers.add_parser(
-        "check",
-        help="name what is wrong with a folder in MVTec AD's layout",
-        description="Name what is wrong with a folder in MVTec AD's layout. Exits with 1 if anything is.",
-    )
+    text = "name what is wrong with a folder in MVTec AD's layout"
+    more = f"N{text[1:]}. Exits with 1 if anything is."
+    parser = subparsers.add_parser("check", help=text, description=more)
     parser.add_argument("path", metavar="PATH", help="the category's folder, the one that holds train and test")
     add_fpr_bounds(parser)
     text = "size in pixels at which images are evaluated (default: 256 256)"
@@ -62,56 +54,28 @@ def _add_import(subparsers: argparse._SubParsersAction) -> None:
         help="make a data set of your own pictures",
         description="Copy your own pictures into MVTec AD's layout, as the data set own/NAME that the whole course "
         "reads. The source is only read. Importing an unchanged source again does nothing.",
-        epilog="layouts: mvtec (train/good, test/good, test/<defect>, ground_truth/<defect>); folders (normal, "
-        "abnormal or abnormal/<defect>, masks, and, if you like, normal_test); csv (a file with the columns image, "
-        "label or defect, and, if you like, split and mask); labelme (images with JSON polygons beside them); coco "
-        "(a JSON file of polygons or run lengths); yolo (images, labels with polygons, data.yaml); voc "
-        "(JPEGImages, SegmentationClass); visa (Images/Normal, Images/Anomaly, Masks/Anomaly); beside (a folder for "
-        "each kind of defect, with a.jpg and its mask a.png or a_mask.png).",
+        epilog=f"layouts: {LAYOUTS}.",
     )
-    parser.add_argument("source", metavar="SOURCE", help="folder with your pictures, or a CSV file that lists them")
-    parser.add_argument("--name", metavar="NAME", help="name of the new data set (default: from the source's name)")
+    add = parser.add_argument
+    add("source", metavar="SOURCE", help="folder with your pictures, or a CSV file that lists them")
+    add("--name", metavar="NAME", help="name of the new data set (default: from the source's name)")
     _add_data_root(parser)
-    parser.add_argument(
-        "--layout",
-        default="auto",
-        choices=("auto", "mvtec", "folders", "csv", "labelme", "coco", "yolo", "voc", "visa", "beside"),
-        help="how the source is arranged (default: auto, tell from the names)",
-    )
-    parser.add_argument(
-        "--test-share",
-        type=float,
-        default=0.3,
-        metavar="SHARE",
-        help="share of the normal pictures that goes into the test where the source does not say (default: 0.3)",
-    )
-    parser.add_argument("--seed", type=seed, default=0, metavar="N", help="seed of that draw (default: 0)")
-    parser.add_argument(
-        "--mask-threshold",
-        type=float,
-        metavar="GREY",
-        help="grey value from which a mask's pixel is defect, for masks with smooth edges (such as 128)",
-    )
-    parser.add_argument(
-        "--line-width", type=float, metavar="PIXELS", help="width given to lines drawn in labelme (default: refuse)"
-    )
-    parser.add_argument(
-        "--without-mask",
-        default="error",
-        choices=("error", "skip"),
-        help="an image with a defect but no mask is an error, or left out (default: error)",
-    )
-    parser.add_argument(
-        "--unlabelled",
-        default="error",
-        choices=("error", "normal"),
-        help="drawn layouts: an image without annotation is an error, or normal (default: error)",
-    )
-    parser.add_argument(
-        "--skip-problems",
-        action="store_true",
-        help="leave out, and list, files that cannot be used and images that aupimo data check would name",
-    )
+    layouts = ("auto", *re.findall(r"(\w+) \(", LAYOUTS))
+    text = "how the source is arranged (default: auto, tell from the names)"
+    add("--layout", default="auto", choices=layouts, help=text)
+    text = "share of the normal pictures that goes into the test where the source does not say (default: 0.3)"
+    add("--test-share", type=float, default=0.3, metavar="SHARE", help=text)
+    add("--seed", type=seed, default=0, metavar="N", help="seed of that draw (default: 0)")
+    text = "grey value from which a mask's pixel is defect, for masks with smooth edges (such as 128)"
+    add("--mask-threshold", type=float, metavar="GREY", help=text)
+    text = "width given to lines drawn in labelme (default: refuse)"
+    add("--line-width", type=float, metavar="PIXELS", help=text)
+    text = "an image with a defect but no mask is an error, or left out (default: error)"
+    add("--without-mask", default="error", choices=("error", "skip"), help=text)
+    text = "drawn layouts: an image without annotation is an error, or normal (default: error)"
+    add("--unlabelled", default="error", choices=("error", "normal"), help=text)
+    text = "leave out, and list, files that cannot be used and images that aupimo data check would name"
+    add("--skip-problems", action="store_true", help=text)
     parser.set_defaults(handler=_import)
 
 
@@ -144,19 +108,9 @@ def _import(options: argparse.Namespace) -> int:
     from aupimo_helpers.errors import InputError, ProblemError
 
     try:
-        folder = import_folder(
-            options.source,
-            options.name,
-            options.data_root,
-            layout=options.layout,
-            test_share=options.test_share,
-            seed=options.seed,
-            mask_threshold=options.mask_threshold,
-            line_width=options.line_width,
-            without_mask=options.without_mask,
-            unlabelled=options.unlabelled,
-            skip_problems=options.skip_problems,
-        )
+        names = ("layout", "test_share", "seed", "mask_threshold", "line_width", "without_mask", "unlabelled")
+        chosen = {name: getattr(options, name) for name in (*names, "skip_problems")}
+        folder = import_folder(options.source, options.name, options.data_root, **chosen)
     except ProblemError as error:
         table = Path(options.name or Path(options.source).resolve().name)
         raise InputError(str(error) + all_in_a_table(error.problems, table)) from error

@@ -27,6 +27,8 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument("-o", "--output", required=True, metavar="FILE.json", help=text)
     text = "what a map without a mask is: an error (default), or a normal image"
     parser.add_argument("--missing-mask", choices=("error", "normal"), default="error", help=text)
+    text = "a folder of maps, all of which are normal although it is not called good; repeat it for others"
+    parser.add_argument("--normal-folder", action="append", default=[], metavar="NAME", help=text)
     add_fpr_bounds(parser)
     parser.set_defaults(handler=_score)
 
@@ -45,6 +47,7 @@ def _score(options: argparse.Namespace) -> int:
         options.masks,
         tuple(options.fpr_bounds),
         missing_mask_is_normal=options.missing_mask == "normal",
+        normal_folders=options.normal_folder,
     )
     table = score_table(scores.aupimos, scores.paths)
     with atomic_file(output.with_suffix(".csv")) as temporary:  # both files, or none
@@ -65,9 +68,16 @@ def _print(table: "pd.DataFrame", output: Path) -> None:
     from rich.console import Console
     from rich.table import Table
 
+    from aupimo_helpers.score_files import normal_by_folder
+
     console = Console(markup=False, emoji=False, highlight=False)
     anomalous = table.dropna(subset="aupimo").sort_values("aupimo", kind="stable")
     console.print(f"{len(table) - len(anomalous)} normal and {len(anomalous)} anomalous images")
+    by_folder = normal_by_folder(table["image_path"].tolist(), table["aupimo"].isna().tolist())
+    for folder, (count, all_of_it) in by_folder.items():
+        console.print(
+            f"{count} of the {all_of_it} images in {folder} are normal: no mask marks a pixel", soft_wrap=True
+        )
     summary = Table("AUPIMO", "", title="Anomalous images", title_justify="left")
     summary.add_row("mean", f"{anomalous['aupimo'].mean():.4f}")
     for name, share in {"lower quartile": 0.25, "median": 0.5, "upper quartile": 0.75}.items():

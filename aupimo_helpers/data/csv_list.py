@@ -6,7 +6,10 @@ Columns, in any order and case, separated by ``,``, ``;`` or tabs: ``image`` (pa
 """
 
 import csv
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path, PureWindowsPath
+from typing import TextIO
 
 from aupimo_helpers.data.labelme import read_labelme
 from aupimo_helpers.data.pictures import NORMAL_NAMES, Picture, foreign, slug, visible
@@ -19,17 +22,23 @@ def csvs_in(source: Path) -> list[Path]:
     return [p for p in visible(source) if p.suffix.lower() == ".csv" and p.is_file() and "image" in _header(p)[0]]
 
 
-def _header(path: Path) -> tuple[list[str], str]:
-    """Read the column names in lower case, and find the delimiter (spreadsheets in some countries write ``;``)."""
+@contextmanager
+def _read(path: Path) -> Iterator[TextIO]:
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
-            line = file.readline()
-        delimiter = max(",;\t", key=line.count)
-        return [name.strip().lower() for name in next(csv.reader([line], delimiter=delimiter), [])], delimiter
+            yield file
     except UnicodeDecodeError as error:
         raise InputError(f"{path} is not UTF-8 text: save it as 'CSV UTF-8'.") from error
     except csv.Error as error:
-        raise InputError(f"{path}, line 1 cannot be read ({error}): save it as CSV again.") from error
+        raise InputError(f"{path} cannot be read ({error}): save it as CSV again.") from error
+
+
+def _header(path: Path) -> tuple[list[str], str]:
+    """Read the column names in lower case, and find the delimiter (spreadsheets in some countries write ``;``)."""
+    with _read(path) as file:
+        line = file.readline()
+        delimiter = max(",;\t", key=line.count)
+        return [name.strip().lower() for name in next(csv.reader([line], delimiter=delimiter), [])], delimiter
 
 
 def read_csv(source: Path, problems: list[Problem]) -> list[Picture]:
@@ -50,19 +59,14 @@ def read_csv(source: Path, problems: list[Problem]) -> list[Picture]:
     if len(set(columns)) < len(columns):
         raise InputError(f"{path} has two columns of one name ({', '.join(columns)}): keep one of them.")
     pictures = []
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.reader(file, delimiter=delimiter)
-            next(reader)
-            for cells in reader:
-                if any(cell.strip() for cell in cells):
-                    row = dict(zip(columns, (cell.strip() for cell in cells), strict=False))
-                    with collecting(problems):
-                        pictures.append(_picture(row, kind, path.parent, Path(f"{path}, line {reader.line_num}")))
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path} is not UTF-8 text: save it as 'CSV UTF-8'.") from error
-    except csv.Error as error:
-        raise InputError(f"{path}, line {reader.line_num} cannot be read ({error}): save it as CSV again.") from error
+    with _read(path) as file:
+        reader = csv.reader(file, delimiter=delimiter)
+        next(reader)
+        for cells in reader:
+            if any(cell.strip() for cell in cells):
+                row = dict(zip(columns, (cell.strip() for cell in cells), strict=False))
+                with collecting(problems):
+                    pictures.append(_picture(row, kind, path.parent, Path(f"{path}, line {reader.line_num}")))
     return pictures
 
 

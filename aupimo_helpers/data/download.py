@@ -2,48 +2,32 @@
 
 import http.client
 import lzma
-import socket
 import tarfile
 import urllib.error
 import zipfile
 import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from aupimo_helpers.errors import DownloadError
+from aupimo_helpers.files import watched
 
 if TYPE_CHECKING:
     from anomalib.data.utils import DownloadInfo
-
-# A server that says nothing for this many seconds is taken for out of reach.
-TIMEOUT = 20.0
 
 
 def download(info: "DownloadInfo", folder: Path, name: str, by_hand: str) -> None:
     """Download an archive, check it and unpack it into a folder; ``by_hand`` says what to do where that fails."""
     from anomalib.data.utils import download_and_extract
 
+    file = folder / (info.filename or info.url.rpartition("/")[2])
     try:
-        with _patience(TIMEOUT):
-            download_and_extract(folder, info)
+        watched(lambda: download_and_extract(folder, info), file)
     except (urllib.error.URLError, http.client.HTTPException, ConnectionError, TimeoutError) as error:
         reason = _short(getattr(error, "reason", None) or error)
         raise DownloadError(f"{name} could not be downloaded from {info.url} ({reason}). {by_hand}") from error
     except (ValueError, tarfile.TarError, zipfile.BadZipFile, lzma.LZMAError, zlib.error, EOFError) as error:
         raise DownloadError(f"What {info.url} sent is not {name}'s archive ({_short(error)}). {by_hand}") from error
-
-
-@contextmanager
-def _patience(seconds: float) -> Iterator[None]:
-    """Let no new connection of this process wait longer than this; anomalib's download sets no limit of its own."""
-    before = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(seconds)
-    try:
-        yield
-    finally:
-        socket.setdefaulttimeout(before)
 
 
 def _short(error: object) -> str:

@@ -19,23 +19,25 @@ what it refuses, the first frame is shown without its alpha channel, and all tha
 with any image's suffix. One image has one mask, and one mask has one image.
 """
 
-import struct
-import zlib
-from collections.abc import Iterable
+import math
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from zipfile import BadZipFile
+from typing import IO
+from zipfile import ZipFile
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from aupimo_helpers.errors import InputError, MissingError, Problem, ProblemError
+from aupimo_helpers.errors import AupimoError, AupimoWarning, MissingError, Problem, ProblemError, brief
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".jfif", ".bmp", ".gif", ".tif", ".tiff", ".webp")
 # Pictures that Pillow does not read by itself, or not all of them: passing over them in silence would lose some.
 FOREIGN_SUFFIXES = (
     *(".heic", ".heif", ".avif", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".raf", ".rw2", ".raw"),
-    *(".jp2", ".j2k", ".jpx", ".jxl", ".psd", ".xcf", ".svg"),
+    *(".jp2", ".j2k", ".jpx", ".jxl", ".psd", ".xcf", ".svg", ".pgm", ".ppm", ".pbm", ".pnm", ".tga", ".exr"),
 )
 MAP_SUFFIXES = (".npy", ".npz", ".tif", ".tiff", ".png")
 
@@ -45,30 +47,51 @@ VOID = 0xE0E0C0
 
 _DEEP_MODES = ("I", "I;16", "I;16B", "I;16L", "I;16N")
 _BITS = (8, 10, 12, 14, 16)
-# What Pillow, NumPy and tifffile raise on damaged files.
-_UNREADABLE = (
-    *(OSError, ValueError, TypeError, EOFError, SyntaxError, LookupError, ArithmeticError, AttributeError),
-    *(struct.error, zlib.error, BadZipFile, Image.DecompressionBombError),
-)
+
+# Line-scan cameras take more than Pillow's 179 megapixels: what counts is the memory, see `require_memory`.
+Image.MAX_IMAGE_PIXELS = None
 
 
-def _reason(error: Exception) -> str:
-    if isinstance(error, UnidentifiedImageError):
-        return "it is not an image"
-    text = getattr(error, "strerror", None) or str(error).strip() or type(error).__name__
-    return text.splitlines()[0].rstrip(".")
+def is_clutter(name: str) -> bool:
+    """Tell by its name whether an operating system left something behind."""
+    return name.startswith("._") or name in (".DS_Store", "__MACOSX", "Thumbs.db", "desktop.ini")
 
 
-def _unreadable(path: Path, what: str, error: Exception) -> ProblemError:
-    article, remedy = "an" if what == "image" else "a", "Copy it again from its source, or remove it"
-    return ProblemError.of(path, f"cannot be read as {article} {what} ({_reason(error)})", remedy)
+@contextmanager
+def _explained(path: Path, what: str) -> Iterator[None]:
+    """Turn whatever fails in the block, which reads a file, into a problem of that file."""
+    if not path.exists() and not path.is_symlink():
+        raise MissingError(f"There is no {what} {path}: check the path.")
+    try:
+        if path.exists() and not path.is_file():
+            raise ValueError("it is no plain file")  # one might wait for a pipe, or read a device, for ever
+        yield
+    except (AupimoError, MemoryError):
+        raise
+    except Exception as error:  # Pillow, NumPy and tifffile raise all kinds of errors on damaged files
+        not_one = isinstance(error, UnidentifiedImageError)
+        reason = "it is not an image" if not_one else getattr(error, "strerror", None) or brief(error).rstrip(".")
+        article, remedy = "an" if what == "image" else "a", "Copy it again from its source, or remove it"
+        raise ProblemError.of(path, f"cannot be read as {article} {what} ({reason})", remedy) from error
+
+
+def require_memory(path: Path, shape: Sequence[int], per_value: int) -> None:
+    """Refuse what a header promises, before it is decoded, where the memory does not suffice."""
+    import psutil
+
+    need, free = math.prod(shape) * per_value, psutil.virtual_memory().available
+    if need > free:
+        what = f"has {' x '.join(map(str, shape))} values, for which {need / 1e9:.1f} GB of memory are needed"
+        remedy = f"Close other programs ({free / 1e9:.1f} GB are free), or make it smaller"
+        raise ProblemError.of(path, what, remedy)
 
 
 def _open(path: str | Path, what: str, *, lenient: bool = False) -> Image.Image:
     """Open and decode an image, upright; or say why that is impossible."""
     path = Path(path)
-    try:
+    with _explained(path, what):
         with Image.open(path) as image:
+            require_memory(path, (image.height, image.width, len(image.getbands())), 8)
             frames, tiles = getattr(image, "n_frames", 1), str(image.tile)
             # A phone's MPO file is a JPEG with a second, smaller picture behind the one that everybody sees.
             several = frames > 1 and image.format != "MPO"
@@ -80,10 +103,6 @@ def _open(path: str | Path, what: str, *, lenient: bool = False) -> Image.Image:
             cut = what == "mask" and ";16" in tiles and image.mode not in _DEEP_MODES
             image.load()
             ImageOps.exif_transpose(image, in_place=True)
-    except FileNotFoundError as error:
-        raise MissingError(f"There is no {what} {path}: check the path.") from error
-    except _UNREADABLE as error:
-        raise _unreadable(path, what, error) from error
     if several and not lenient:
         fault = f"holds {frames} frames or pages, and only one of them can count"
         raise ProblemError.of(path, fault, "Save the one that counts as a file of its own")
@@ -104,25 +123,18 @@ def _opaque(image: Image.Image, path: Path) -> Image.Image:
     return image.convert("RGB") if image.mode == "P" else image
 
 
-def shown_size(path: Path) -> tuple[int, int]:
+def shown_size(path: Path, what: str = "image") -> tuple[int, int]:
     """Height and width of an image as people see it, from its header."""
-    try:
-        with Image.open(path) as image:
-            sideways = image.getexif().get(274, 1) > 4 and image.format != "TIFF"
-            return (image.width, image.height) if sideways else (image.height, image.width)
-    except _UNREADABLE as error:
-        raise _unreadable(path, "image", error) from error
+    with _explained(path, what), Image.open(path) as image:
+        sideways = image.getexif().get(274, 1) > 4 and image.format != "TIFF"
+        return (image.width, image.height) if sideways else (image.height, image.width)
 
 
 def deepest_value(path: Path) -> int:
     """The largest value of a grey image with more than 8 bits; 0 for every other image, which is not decoded."""
-    try:
-        with Image.open(path) as image:
-            deep = image.mode in _DEEP_MODES
-    except _UNREADABLE:
-        return 0  # `read_picture` opens it again and says what is wrong with it
-    if not deep:
-        return 0
+    with _explained(path, "image"), Image.open(path) as image:
+        if image.mode not in _DEEP_MODES:
+            return 0
     values = np.asarray(_open(path, "image"))
     low, high = int(values.min()), int(values.max())
     if low < 0 or high > 65535:
@@ -271,47 +283,96 @@ def load_mask(path: str | Path, size: tuple[int, int] | None = None) -> NDArray[
     return np.asarray(Image.fromarray(mask.view(np.uint8)).resize((size[1], size[0]), Image.Resampling.NEAREST)) > 0
 
 
-def _load_map(path: Path) -> NDArray:
+def _npy_header(file: IO[bytes], size: int) -> tuple[tuple[int, ...], np.dtype]:
+    """Shape and dtype of an array in NumPy's format, which must have exactly the bytes that these promise."""
+    version = np.lib.format.read_magic(file)
+    older = version == (1, 0)  # a third version is for structured dtypes only
+    shape, _, dtype = (np.lib.format.read_array_header_1_0 if older else np.lib.format.read_array_header_2_0)(file)
+    if dtype.hasobject:
+        raise ValueError("it holds Python objects instead of numbers")
+    promised, there = math.prod(shape) * dtype.itemsize, size - file.tell()
+    if min(shape, default=0) < 0 or promised != there:
+        raise ValueError(f"its header promises {promised} bytes of an array {shape}, and it has {there}")
+    return shape, dtype
+
+
+def _map_header(path: Path) -> tuple[tuple[int, ...], np.dtype]:
+    """Shape and dtype of a score map, without the map."""
     suffix = path.suffix.lower()
-    if suffix == ".npy":
-        return np.load(path, allow_pickle=False)
-    if suffix == ".npz":
-        with np.load(path, allow_pickle=False) as arrays:
-            if len(arrays.files) != 1:
-                names = ", ".join(arrays.files) or "none"
-                raise ValueError(f"it holds {len(arrays.files)} arrays ({names}), expected one")
-            return arrays[arrays.files[0]]
+    if suffix in (".npy", ".npz"):  # by the content, as np.load does
+        with path.open("rb") as file:
+            if (start := file.read(2)) not in (b"\x93N", b"PK"):
+                raise ValueError(f"it begins with {start!r}, so it is neither .npy nor .npz")
+            file.seek(0)
+            if start != b"PK":
+                return _npy_header(file, path.stat().st_size)
+            with ZipFile(file) as archive:
+                names = [name.removesuffix(".npy") for name in archive.namelist()]
+                if len(names) != 1:
+                    raise ValueError(f"it holds {len(names)} arrays ({', '.join(names) or 'none'}), expected one")
+                (member,) = archive.infolist()
+                with archive.open(member) as array:
+                    return _npy_header(array, member.file_size)
     if suffix in (".tif", ".tiff"):
         import tifffile
 
-        return tifffile.imread(path)
+        with tifffile.TiffFile(path) as tiff:
+            if len(tiff.series) != 1:
+                raise ValueError(f"it holds {len(tiff.series)} pictures, expected one")
+            if 0 in tiff.series[0].keyframe.databytecounts:
+                raise ValueError("a part of its pixels is missing")
+            return tiff.series[0].shape, np.dtype(tiff.series[0].dtype)
     with Image.open(path) as image:
-        return np.asarray(image)
+        dtype = {"I": np.int32, "F": np.float32}.get(image.mode[:2], np.uint16 if ";16" in image.mode else np.uint8)
+        bands = len(image.getbands())
+        return (image.height, image.width, bands)[: 3 if bands > 1 else 2], np.dtype(dtype)
+
+
+def map_size(path: Path) -> tuple[int, int]:
+    """Height and width of a score map, from its header; refused if it is none or larger than the memory."""
+    with _explained(path, "score map"):
+        shape, dtype = _map_header(path)
+    fault, kind, width = "", dtype.kind, dtype.itemsize
+    if len(shape) == 3 and 1 in (shape[0], shape[2]):
+        shape = tuple(length for axis, length in enumerate(shape) if axis == 1 or length != 1)[:2]
+    if len(shape) != 2:
+        fault = f"has the shape {shape}, and one channel is expected, (H, W)"
+    elif not ((kind == "f" and width <= 8) or (kind in "iu" and width in (2, 4))):
+        fault = f"holds {dtype}, too coarse or of an unknown kind, and floats or 16-bit integers are expected"
+    if fault:
+        raise ProblemError.of(path, fault, "Write the scores of one image as float32, to .npy or .tiff")
+    require_memory(path, shape, 24)  # the map, what is made of it, and its mask
+    return shape[0], shape[1]
 
 
 def read_map(path: str | Path) -> NDArray:
     """Read a score map: (H, W) floats as stored; 16-bit integers become float32, wider ones float64, both exactly."""
     path = Path(path)
-    try:
-        scores = _load_map(path)
-    except FileNotFoundError as error:
-        raise MissingError(f"There is no score map {path}: check the path.") from error
-    except _UNREADABLE as error:
-        raise InputError(f"Cannot read the score map {path}: {_reason(error)}.") from error
-    if scores.ndim == 3 and 1 in (scores.shape[0], scores.shape[2]):
-        scores = scores.reshape([length for axis, length in enumerate(scores.shape) if axis == 1 or length != 1][:2])
-    if scores.ndim != 2:
-        raise InputError(
-            f"Expected the score map {path} to have one channel, shape (H, W), but it has shape {scores.shape}."
-        )
-    if scores.dtype.kind == "f" and scores.dtype.itemsize <= 8:
-        return scores
-    if scores.dtype.kind in "iu" and scores.dtype.itemsize in (2, 4):
-        return scores.astype(np.float32 if scores.dtype.itemsize == 2 else np.float64)
-    raise InputError(
-        f"Expected the score map {path} to hold floats or 16-bit integers, but it holds {scores.dtype}: too "
-        f"coarse or of an unknown kind; write the scores as float32, to .npy or .tiff."
-    )
+    size = map_size(path)
+    with _explained(path, "score map"):
+        if path.suffix.lower() in (".npy", ".npz"):
+            loaded = np.load(path, allow_pickle=False)
+            if isinstance(loaded, np.lib.npyio.NpzFile):
+                with loaded:
+                    loaded = loaded[loaded.files[0]]
+            scores = loaded.reshape(size)
+        elif path.suffix.lower() in (".tif", ".tiff"):
+            import tifffile
+
+            scores = tifffile.imread(path).reshape(size)
+        else:
+            with Image.open(path) as image:
+                scores = np.asarray(image)
+    return scores if scores.dtype.kind == "f" else scores.astype(np.float32 if scores.itemsize == 2 else np.float64)
+
+
+def warn_of_inverted(masks: Sequence[Path]) -> None:
+    """Warn of masks that mark more than half of their image."""
+    if masks:
+        what = f"{len(masks)} mask{'s mark' if len(masks) > 1 else ' marks'} more than half of the image, as inverted"
+        some = ", ".join(map(str, masks[:3])) + (f" and {len(masks) - 3} more" if len(masks) > 3 else "")
+        text = f"{what} ones do: {some}. Look whether black is normal there."
+        warnings.warn(text, AupimoWarning, stacklevel=3)
 
 
 def pair_masks(

@@ -22,7 +22,7 @@ def read_labelme(path: Path) -> Annotation:
             {
                 **shape,
                 "label": str(shape["label"]),
-                "shape_type": shape.get("shape_type") or "polygon",
+                "shape_type": str(shape.get("shape_type") or "polygon"),
                 "points": np.array(shape["points"], dtype=float).reshape(-1, 2),
             }
             for shape in content["shapes"]

@@ -10,6 +10,7 @@ from aupimo_helpers.data.class_masks import is_beside, is_visa, is_voc, read_bes
 from aupimo_helpers.data.coco import coco_files, read_coco
 from aupimo_helpers.data.csv_list import csvs_in, read_csv
 from aupimo_helpers.data.labelme import read_labelme, read_labelme_folder
+from aupimo_helpers.data.paths import LAYOUTS
 from aupimo_helpers.data.pictures import (
     ABNORMAL_NAMES,
     MASK_NAMES,
@@ -31,14 +32,6 @@ from aupimo_helpers.data.pictures import (
 from aupimo_helpers.data.shapes import Annotation
 from aupimo_helpers.data.yolo import is_yolo, read_yolo
 from aupimo_helpers.errors import InputError, MissingError, Problem, collecting, listed
-
-UNDERSTOOD = (
-    "train/good + test/good + test/<defect> + ground_truth/<defect> (mvtec); normal + abnormal + masks (folders); "
-    "a CSV file with the columns image, split, label, mask (csv); images with labelme JSON beside them (labelme); "
-    "a JSON file of COCO instances (coco); images + labels + data.yaml with polygons (yolo); JPEGImages + "
-    "SegmentationClass (voc); Images/Normal + Images/Anomaly + Masks/Anomaly (visa); or a folder for each kind of "
-    "defect with a.jpg and its mask a.png, or a_mask.png (beside)"
-)
 
 
 def find_pictures(
@@ -71,6 +64,16 @@ def find_pictures(
     if layout not in ("csv", "coco") and not source.is_dir():
         raise InputError(f"{source} is not a folder, and the layout {layout} needs one.")
     pictures = sorted(readers[layout](), key=lambda picture: picture.image)
+    unclear = {problem.file for problem in problems}
+    images: dict[Path, Picture] = {}
+    owners: dict[Path, Path] = {}
+    for picture in pictures:
+        mask = picture.mask if picture.defect != "good" and isinstance(picture.mask, Path) else None
+        if images.setdefault(picture.image, picture) is not picture:
+            problems.append(Problem(picture.image, "is listed twice", "Keep one of the entries"))
+        elif mask and mask not in unclear and (other := owners.setdefault(mask, picture.image)) != picture.image:
+            what = f"is given as the mask of {other} and of {picture.image}"
+            problems.append(Problem(mask, what, "Give each image a mask of its own"))
     unusable = {problem.file for problem in problems}
     return layout, [picture for picture in pictures if not {picture.image, picture.mask_file} & unusable]
 
@@ -115,7 +118,7 @@ def _nothing_recognised(source: Path) -> str:
     if advice := next(filter(None, map(_other_format, files)), None):
         return advice
     if source.is_file():
-        return f"{place}; understood are: {UNDERSTOOD}."
+        return f"{place}; understood are: {LAYOUTS}."
     inside = candidates(source)
     if inside:
         return f"{source} holds several data sets: import one of them, such as {inside[0]}."
@@ -123,7 +126,7 @@ def _nothing_recognised(source: Path) -> str:
     if not images and (unread := foreign(visible(source))):
         return listed(unread)
     found = f"{len(images)} images and " + (f"the folders {', '.join(folders[:8])}" if folders else "no folder")
-    return f"{place}. Found there: {found}. Understood are: {UNDERSTOOD}."
+    return f"{place}. Found there: {found}. Understood are: {LAYOUTS}."
 
 
 def _other_format(file: Path) -> str | None:
@@ -168,7 +171,7 @@ def _read_mvtec(source: Path, problems: list[Problem]) -> list[Picture]:
     ground_truth = pick(folders, MASK_NAMES, source)
     mask_folders = sub_folders(ground_truth) if ground_truth else {}
     pictures = []
-    left = loose_images(ground_truth) if ground_truth else []
+    left = loose_images(ground_truth, problems) if ground_truth else []
     for split in ("train", "test"):
         for name, folder in sub_folders(folders[split]).items():
             normal = name in NORMAL_NAMES
@@ -184,7 +187,7 @@ def _read_mvtec(source: Path, problems: list[Problem]) -> list[Picture]:
                 Picture(image, "good" if normal else slug(name), split, masks.get(image)) for image in images
             ]
         remedy = f"Move it into {split}/good or {split}/<defect>"
-        problems += _misplaced(loose_images(folders[split]), f"lies in {split} itself", remedy)
+        problems += _misplaced(loose_images(folders[split], problems), f"lies in {split} itself", remedy)
     problems += strays([*left, *(path for folder in mask_folders.values() for path in images_in(folder, problems))])
     return pictures
 
@@ -202,12 +205,14 @@ def _read_folders(source: Path, problems: list[Problem]) -> list[Picture]:
     known = {normal, normal_test, abnormal, mask_folder}
     unknown = [path for path in folders.values() if path not in known and any(is_image(p) for p in path.rglob("*"))]
     why, remedy = f"has no meaning beside {normal.name} and {abnormal.name}", "Move a kind of defect to"
-    problems += _misplaced([*unknown, *loose_images(source)], why, f"{remedy} {abnormal.name}/<defect>, or remove it")
+    problems += _misplaced(
+        [*unknown, *loose_images(source, problems)], why, f"{remedy} {abnormal.name}/<defect>, or remove it"
+    )
 
     mask_folders = sub_folders(mask_folder) if mask_folder else {}
-    left = loose_images(mask_folder) if mask_folder else []
+    left = loose_images(mask_folder, problems) if mask_folder else []
     kinds = sub_folders(abnormal)
-    loose = loose_images(abnormal)
+    loose = loose_images(abnormal, problems)
     if kinds:
         why = f"lies beside the folders {', '.join(kinds)}"
         problems += _misplaced(loose, why, "Move it into one of them")

@@ -11,8 +11,8 @@ from pathlib import Path
 from tqdm import tqdm
 
 from aupimo_helpers.data.download import download
-from aupimo_helpers.errors import DownloadError, MissingError
-from aupimo_helpers.files import build_once, explain_write_errors, locked
+from aupimo_helpers.errors import DownloadError, MissingError, Problem, ProblemError
+from aupimo_helpers.files import build_once, explain_write_errors, is_plain, locked, walk
 
 HOME_PAGE = "https://www.mvtec.com/company/research/datasets/mvtec-ad"
 
@@ -41,12 +41,14 @@ def _category_in(source: Path, category: str) -> Path:
 
 def _copy(source: Path, folder: Path) -> None:
     # File by file: shutil.copytree would collect its errors and lose why the first one happened.
-    for path in tqdm(sorted(source.rglob("*")), desc=f"copying {source.name}", unit="file", disable=None):
+    files = [path for path in walk(source) if not path.is_dir()]
+    if odd := [path for path in files if not is_plain(path)]:
+        remedy = "Remove it from there, and run again"
+        raise ProblemError([Problem(path, "is no plain file of at most 4 GiB", remedy) for path in odd])
+    for path in tqdm(files, desc=f"copying {source.name}", unit="file", disable=None):
         target = folder / path.relative_to(source)
-        if path.is_dir():
-            target.mkdir()
-        else:
-            shutil.copyfile(path, target)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, target)
 
 
 def _download(category: str, folder: Path) -> None:

@@ -1,16 +1,6 @@
 """Your own pictures as a data set that the whole course reads.
 
-`import_folder` takes a folder in any of these layouts and writes MVTec AD's layout::
-
-    mvtec      train/good  test/good  test/<defect>  ground_truth/<defect>
-    folders    normal  abnormal[/<defect>]  masks[/<defect>]  and, if you like, normal_test
-    csv        a CSV file with the columns image, label (or defect), and, if you like, split and mask
-    labelme    images in one folder, with labelme's JSON beside those that show a defect
-    coco       images, and a JSON file of polygons or run lengths (COCO instances)
-    yolo       images  labels  and data.yaml or classes.txt, with polygons (YOLO segmentation)
-    voc        JPEGImages  SegmentationClass  and, if you like, labelmap.txt (Pascal VOC's masks)
-    visa       Images/Normal  Images/Anomaly  Masks/Anomaly, in a folder Data or not (VisA's own)
-    beside     a folder for each kind of defect, with a.jpg and its mask a.png, or a.png and a_mask.png
+`import_folder` takes a folder in any of the layouts of `paths.LAYOUTS` and writes MVTec AD's.
 
 Folder names may also be ``good`` or ``ok`` for ``normal``; ``anomalous``, ``anomaly``, ``defect``, ``defective``,
 ``bad``, ``ng``, ``nok`` or ``ko`` (and some plurals) for ``abnormal``; ``ground_truth``, ``mask`` or ``gt`` for
@@ -61,10 +51,10 @@ def import_folder(
     found.
 
     Args:
-        source: A folder in one of the layouts above, or a CSV or COCO file.
+        source: A folder in one of the layouts (`paths.LAYOUTS`), or a CSV or COCO file.
         name: Name of the new data set; by default made from the source's name.
         data_root: Folder of all data sets; the new one becomes ``data_root/own/NAME``.
-        layout: ``auto`` to tell from the folder's names, or one of the layouts above.
+        layout: ``auto`` to tell from the folder's names, or a layout's name.
         test_share: Share of the normal images that goes into the test set (at least one image), where the source
             does not say.
         seed: Seed of that draw.
@@ -106,10 +96,8 @@ def import_folder(
     found, pictures = find_pictures(source, layout, problems, unlabelled=unlabelled)
     left_out = [picture for picture in pictures if picture.defect != "good" and picture.mask is None]
     if without_mask == "error":
-        remedy = (
-            "AUPIMO needs the masks: draw the defects (labelme saves a JSON file beside the image), or leave such "
-            "images out with --without-mask skip"
-        )
+        remedy = "AUPIMO needs the masks: draw the defects (labelme saves JSON beside the image), or say"
+        remedy += " --without-mask skip to leave such images out"
         problems += [Problem(picture.image, "shows a defect and has no mask", remedy) for picture in left_out]
         left_out = []  # named as problems already
     pictures = [picture for picture in pictures if picture.defect == "good" or picture.mask is not None]
@@ -128,19 +116,11 @@ def import_folder(
         )
         _refuse_gaps(kept, source)
 
-    return build_once(
-        target,
-        build,
-        accept=lambda folder: require_same(folder, record),
-    )
+    return build_once(target, build, accept=lambda folder: require_same(folder, record))
 
 
 def locate(
-    path: str | Path,
-    category: str | None = None,
-    data_root: str | Path = "datasets",
-    *,
-    skip_problems: bool = False,
+    path: str | Path, category: str | None = None, data_root: str | Path = "datasets", *, skip_problems: bool = False
 ) -> tuple[str, Path]:
     """Turn the folder that a user names into a data set that the course reads, importing it if need be.
 

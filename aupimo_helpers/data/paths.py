@@ -9,6 +9,15 @@ from aupimo_helpers.errors import InputError
 
 NORMAL = "good"
 
+LAYOUTS = (
+    "mvtec (train/good, test/good, test/<defect>, ground_truth/<defect>); folders (normal, abnormal or "
+    "abnormal/<defect>, masks, and, if you like, normal_test); csv (a file with the columns image, label or defect, "
+    "and, if you like, split and mask); labelme (images with JSON polygons beside them); coco (a JSON file of "
+    "polygons or run lengths); yolo (images, labels with polygons, data.yaml); voc (JPEGImages, SegmentationClass); "
+    "visa (Images/Normal, Images/Anomaly, Masks/Anomaly); beside (a folder for each kind of defect, with a.jpg and "
+    "its mask a.png or a_mask.png)"
+)
+
 
 def defect_types(image_paths: Iterable[str], is_anomalous: Iterable[bool]) -> list[str]:
     """Name each image's defect type: its folder (``anomalous`` where there is none), or ``good`` if it is normal."""

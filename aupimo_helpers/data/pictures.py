@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from aupimo_helpers.data.images import FOREIGN_SUFFIXES, IMAGE_SUFFIXES, pair_masks
+from aupimo_helpers.data.images import FOREIGN_SUFFIXES, IMAGE_SUFFIXES, is_clutter, pair_masks
 from aupimo_helpers.data.shapes import Annotation
 from aupimo_helpers.errors import InputError, Problem, ProblemError
 
@@ -48,8 +48,7 @@ def slug(text: str) -> str:
 
 def visible(folder: Path) -> list[Path]:
     """A folder's entries, sorted, without hidden files and what operating systems leave behind."""
-    clutter = ("__MACOSX", "Thumbs.db", "desktop.ini")
-    return sorted(path for path in folder.iterdir() if not path.name.startswith(".") and path.name not in clutter)
+    return sorted(path for path in folder.iterdir() if not path.name.startswith(".") and not is_clutter(path.name))
 
 
 def sub_folders(folder: Path) -> dict[str, Path]:
@@ -77,35 +76,32 @@ def pick(folders: dict[str, Path], names: Iterable[str], source: Path) -> Path |
 
 def is_image(path: Path) -> bool:
     """Tell by its suffix whether a file is an image that is read."""
-    return path.suffix.lower() in IMAGE_SUFFIXES and path.is_file()
+    return path.suffix.lower() in IMAGE_SUFFIXES and not path.is_dir()
 
 
-def loose_images(folder: Path) -> list[Path]:
-    """The images that lie in a folder itself, sorted."""
+def loose_images(folder: Path, problems: list[Problem] | None = None) -> list[Path]:
+    """The images that lie in a folder itself, sorted; those that are not read are problems."""
+    if problems is not None:
+        problems += foreign(visible(folder))
     return [path for path in visible(folder) if is_image(path)]
 
 
 def foreign(paths: Iterable[Path]) -> list[Problem]:
     """Pictures in a format that is not read."""
     remedy = "Export such pictures as JPEG or PNG (phones: choose 'most compatible' as the camera's format)"
-    return [Problem(path, "is in a format that is not read", remedy) for path in paths if is_foreign(path)]
-
-
-def is_foreign(path: Path) -> bool:
-    """Tell by its suffix whether a file is a picture in a format that is not read."""
-    return path.suffix.lower() in FOREIGN_SUFFIXES
+    unread = [path for path in paths if path.suffix.lower() in FOREIGN_SUFFIXES]
+    return [Problem(path, "is in a format that is not read", remedy) for path in unread]
 
 
 def images_in(folder: Path | None, problems: list[Problem]) -> list[Path]:
     """A folder's images, sorted; pictures that would be passed over in silence are problems."""
     if folder is None:
         return []
-    problems += foreign(visible(folder))
     for path in sub_folders(folder).values():
         if any(is_image(file) for file in path.rglob("*")):
             what = f"is a folder with images in {folder}, where only images are expected"
             problems.append(Problem(path, what, "Move its images up, or the folder away"))
-    return loose_images(folder)
+    return loose_images(folder, problems)
 
 
 def paired(

@@ -11,7 +11,14 @@ from numpy.typing import NDArray
 from PIL import Image
 from tqdm import tqdm
 
-from aupimo_helpers.data.images import FOREIGN_SUFFIXES, IMAGE_SUFFIXES, pair_masks, read_mask, read_picture
+from aupimo_helpers.data.images import (
+    FOREIGN_SUFFIXES,
+    IMAGE_SUFFIXES,
+    pair_masks,
+    read_mask,
+    read_picture,
+    warn_of_inverted,
+)
 from aupimo_helpers.errors import PRINTED, InputError, MissingError, Problem, collecting
 from aupimo_helpers.files import atomic_file
 
@@ -35,9 +42,7 @@ def all_in_a_table(problems: Sequence[Problem], path: Path) -> str:
 
 
 def check(
-    folder: str | Path,
-    fpr_bounds: tuple[float, float] = (1e-5, 1e-4),
-    image_size: tuple[int, int] = (256, 256),
+    folder: str | Path, fpr_bounds: tuple[float, float] = (1e-5, 1e-4), image_size: tuple[int, int] = (256, 256)
 ) -> list[Problem]:
     """Look for everything that would stop, or silently falsify, a run on a folder in MVTec AD's layout.
 
@@ -60,9 +65,9 @@ def check(
     """
     folder = Path(folder)
     lower, upper = fpr_bounds
-    if not 0 < lower < upper <= 1:
+    if not 1e-15 <= lower < upper <= 1:
         raise InputError(
-            f"The FPR bounds must be in order and in (0, 1], such as 1e-5 and 1e-4, not {lower:g} and {upper:g}."
+            f"The FPR bounds must be in order and in [1e-15, 1], such as 1e-5 and 1e-4, not {lower:g} and {upper:g}."
         )
     if min(image_size) < 1:
         raise InputError(f"The image size must be positive, not {image_size[0]} x {image_size[1]}.")
@@ -71,7 +76,7 @@ def check(
             f"There is no folder {folder}. Give the category's folder, the one that holds train and test."
         )
 
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    files = sorted(path for path in folder.rglob("*") if not path.is_dir())
     images = [path for path in files if path.suffix in {".png", ".PNG"}]
     train = _of(images, folder, "train")
     test = _of(images, folder, "test")
@@ -167,6 +172,7 @@ def _check_images(
 ) -> list[Problem]:
     """Read every image and mask once."""
     problems: list[Problem] = []
+    large: list[Path] = []
     trained: dict[bytes, Path] = {}
     for path in tqdm([*train, *test], desc="checking", unit="image", disable=None, leave=False):
         shape = None
@@ -183,11 +189,13 @@ def _check_images(
         with collecting(problems):
             if path in masks:
                 mask = read_mask(masks[path])
+                large += [masks[path]] * bool(mask.mean() > 0.5)
                 problems += _check_misread(masks[path], mask, "L", folder)
                 problems += _check_mask(masks[path], mask, path, shape, size)
             elif path.is_relative_to(folder / "test") and path.parent.name != "good":
                 wanted = folder / "ground_truth" / path.parent.name / f"{path.stem}_mask.png"
                 problems.append(Problem(path, f"is an image with a defect but {wanted} is missing", "Draw the mask"))
+    warn_of_inverted(large)
     return problems
 
 

@@ -23,8 +23,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aupimo_helpers.data.paths import require_readable_by_anomalib
+from aupimo_helpers.data.writing import RECORD, read_record
 from aupimo_helpers.errors import InputError, MissingError, did_you_mean
-from aupimo_helpers.files import build_once, reading
+from aupimo_helpers.files import build_once, png_sizes, reading, require_whole
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -245,6 +246,9 @@ def _accept(dataset: str, path: Path, seed: int | None) -> None:
         raise InputError(
             f"{path} is not a data set: it has no folder train/good. For details: aupimo data check {path}"
         )
+    if (path / RECORD).is_file():
+        remedy = f"Import it again after deleting {path}, or keep it as it is by deleting {path / RECORD} only"
+        require_whole(path, read_record(path)["files"], remedy)
     record_path = path / "dataset.json"
     if dataset not in EMBEDDED or not record_path.exists():
         return
@@ -253,8 +257,13 @@ def _accept(dataset: str, path: Path, seed: int | None) -> None:
     remedy = f"Remove the folder to have it made again, or give another data root, then: aupimo data make {dataset}"
     with reading(record_path, "record of a data set", remedy.removesuffix(".")):
         record: dict[str, Any] = json.loads(record_path.read_text(encoding="utf-8"))
-        recipe, made_with = int(record["recipe"]), int(record["seed"])
+        recipe, made_with, files = (
+            int(record["recipe"]),
+            int(record["seed"]),
+            dict(record.get("files") or png_sizes(path)),
+        )
     if recipe != RECIPE:
         raise InputError(f"{path} was made by recipe {recipe}, this version has recipe {RECIPE}. {remedy}")
     if seed is not None and seed != made_with:
         raise InputError(f"{path} was made with seed {made_with}, not {seed}. {remedy} --seed {seed}")
+    require_whole(path, files, remedy)

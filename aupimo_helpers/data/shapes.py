@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, UnidentifiedImageError
 
+from aupimo_helpers.data.images import require_memory
 from aupimo_helpers.errors import Problem, ProblemError, collecting
 
 _AGAIN = "Draw it again, or remove it"
@@ -50,11 +51,9 @@ class Annotation:
 
 
 def draw_mask(annotation: Annotation, line_width: float | None = None) -> NDArray[np.bool_]:
-    """Fill the shapes of an annotation.
+    """Fill the shapes of an annotation; what lies outside the image is cut off.
 
-    A pixel belongs to a shape when its centre lies inside (pixel (0, 0) reaches from 0 to 1 in both directions, as
-    labelme draws it), so a rectangle from 10 to 20 covers 10 pixels and the area is right on average. What lies
-    outside the image is cut off.
+    Pixel (0, 0) reaches from 0 to 1 in both directions, so a rectangle from 10 to 20 covers 10 pixels.
 
     Args:
         annotation: Shapes and the size of their image.
@@ -188,6 +187,7 @@ def _paste(size: tuple[int, int], shape: dict[str, Any], where: Path) -> NDArray
     """The pixels of labelme's shape type ``mask``: a PNG in base64, and the corners of its place."""
     try:
         with Image.open(io.BytesIO(base64.b64decode(shape["mask"], validate=True))) as image:
+            require_memory(where, image.size, 8)
             piece = np.asarray(image.convert("L")) > 0
     except (KeyError, TypeError, SyntaxError, binascii.Error, UnidentifiedImageError, OSError) as error:
         raise ProblemError.of(

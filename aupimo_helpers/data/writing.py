@@ -16,7 +16,7 @@ from aupimo_helpers.data.pictures import Picture
 from aupimo_helpers.data.problems import check
 from aupimo_helpers.data.shapes import Annotation, draw_mask
 from aupimo_helpers.errors import InputError, MissingError, Problem, ProblemError, collecting
-from aupimo_helpers.files import reading
+from aupimo_helpers.files import is_plain, png_sizes, reading, require_whole
 
 RECORD = "own.json"
 FORMAT = 1
@@ -90,13 +90,15 @@ def make_record(
 
 
 def _sha256(path: Path) -> str:
+    remedy = "Copy it again from its source, or remove it"
     try:
+        if not is_plain(path):
+            raise ProblemError.of(path, "is not there, or no plain file of at most 4 GiB", remedy)
         from pooch import file_hash  # which imports what warns of a missing widget in a notebook
 
         return file_hash(str(path))
     except OSError as error:
-        what, remedy = f"cannot be read ({error.strerror})", "Copy it again from its source, or remove it"
-        raise ProblemError.of(path, what, remedy) from error
+        raise ProblemError.of(path, f"cannot be read ({error.strerror})", remedy) from error
 
 
 def read_record(folder: str | Path) -> dict[str, Any]:
@@ -108,6 +110,7 @@ def read_record(folder: str | Path) -> dict[str, Any]:
         record = json.loads(path.read_text(encoding="utf-8"))
         if record["format"] != FORMAT or not all(isinstance(entry["path"], str) for entry in record["images"]):
             raise InputError("it has another format")
+        record["files"] = dict(record.get("files") or png_sizes(Path(folder)))  # older ones did not list them
     return record
 
 
@@ -118,11 +121,7 @@ def require_same(target: Path, record: dict[str, Any]) -> None:
             f"{target} exists already and was not made by aupimo data import: choose another name with --name."
         )
     old = read_record(target)
-    missing = [entry["path"] for entry in old["images"] if not (target / entry["path"]).is_file()]
-    if missing:
-        raise InputError(
-            f"{target / missing[0]} is missing from an earlier import: delete the folder {target} and import again."
-        )
+    require_whole(target, old["files"], f"Delete the folder {target} and import again")
     then, now = ({key: made.get(key) for key in ("layout", "left_out")} for made in (old, record))
     then["options"], now["options"] = {**_DEFAULTS, **old["options"]}, record["options"]
     # What was skipped was looked at, too.
@@ -181,7 +180,8 @@ def write_data_set(
             "dropped": [entry for entry in images if entry["path"] not in written],
             "skipped": [{"file": short(str(problem.file)), "what": short(problem.what)} for problem in problems],
         }
-    text = json.dumps({**record, "bits": bits if largest else None}, indent=1, ensure_ascii=False)
+    record = {**record, "bits": bits if largest else None, "files": png_sizes(folder)}
+    text = json.dumps(record, indent=1, ensure_ascii=False)
     (folder / RECORD).write_text(text + "\n", encoding="utf-8")
     return list(written.values())
 

@@ -35,6 +35,8 @@ def check_rate(rate: float, what: str) -> float:
         raise TypeError(f"Expected {what} to be a number, but got {rate!r}.")
     if not 0 < rate <= 1:
         raise InputError(f"Expected {what} to lie in (0, 1], but got {rate}.")
+    if rate < 1e-15:
+        raise InputError(f"Expected {what} to be at least 1e-15, but got {rate}, which is too small to be measured.")
     return float(rate)
 
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from tqdm import tqdm
 
+from aupimo_helpers.files import png_sizes
 from aupimo_helpers.synthesis import leather, photos
 from aupimo_helpers.synthesis.defects import DEFECT_TYPES, Defect, make_defect
 from aupimo_helpers.synthesis.noise import SHAPE
@@ -61,7 +62,7 @@ def write(dataset: str, folder: Path, *, seed: int = 0, workers: int = 2) -> Non
             raise
     table = pd.DataFrame([row for _, row in sorted(rows.items()) if row is not None])
     table.to_csv(folder / "defects.csv", index=False)
-    record = {"dataset": dataset, "recipe": RECIPE, "seed": seed, "images": len(names)}
+    record = {"dataset": dataset, "recipe": RECIPE, "seed": seed, "images": len(names), "files": png_sizes(folder)}
     (folder / "dataset.json").write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
 
 

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import zipfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -14,6 +15,7 @@ import torch
 from PIL import Image
 
 from aupimo_helpers.commands import main
+from aupimo_helpers.errors import AupimoWarning
 from aupimo_helpers.metrics import aupimo_scores, threshold_at_fpr
 from aupimo_helpers.scores import load_scores
 
@@ -175,9 +177,9 @@ def refused(folder, capsys, *arguments):
     assert score(folder, *arguments) == 1
     assert {path for path in folder.rglob("*") if "out" in path.parts} == before
     captured = capsys.readouterr()
-    (line,) = [line for line in captured.err.splitlines() if line.startswith("aupimo: ")]
+    assert captured.err.count("aupimo: ") == 1
     assert "Traceback" not in captured.err
-    return line
+    return captured.err.partition("aupimo: ")[2]
 
 
 def test_a_missing_mask(tmp_path, capsys):
@@ -194,7 +196,164 @@ def test_masks_without_a_map(tmp_path, capsys):
     (tmp_path / "maps" / "cut" / "003.npy").unlink()
     (tmp_path / "maps" / "cut" / "005.npy").unlink()
     message = refused(tmp_path, capsys)
-    assert "cut/003_mask.png has no score map (and 1 more)" in message
+    assert "cut/003_mask.png has no score map" in message
+    assert "cut/005_mask.png has no score map" in message
+
+
+def emptied(folder):
+    for path in folder.iterdir():
+        path.unlink()
+
+
+@pytest.mark.parametrize("fault", ["hidden", "empty", ".npy", ".jp2", ".json", "dangling"])
+def test_what_is_no_mask_does_not_make_an_image_normal(tmp_path, capsys, fault):
+    write_set(tmp_path, with_normal_masks=False)
+    cut = tmp_path / "masks" / "cut"
+    paths = list(cut.iterdir())
+    if fault == "hidden":
+        cut.rename(cut.with_name(".cut"))
+    else:
+        emptied(cut)
+        for path in paths if fault != "empty" else []:
+            path.symlink_to("nowhere") if fault == "dangling" else path.with_suffix(fault).write_bytes(b"1")
+    message = refused(tmp_path, capsys, "--missing-mask", "normal")
+    assert "must be a mask" in message
+    for path in paths if fault != "empty" else []:
+        assert path.stem in message
+
+
+def test_links_to_masks_are_followed(tmp_path):
+    maps, masks, names = write_set(tmp_path, with_normal_masks=False)
+    for folder in ("maps", "masks"):
+        (tmp_path / folder / "cut").rename(tmp_path / f"{folder} of cuts")
+        (tmp_path / folder / "cut").symlink_to(tmp_path / f"{folder} of cuts")
+    (tmp_path / "masks" / ".DS_Store").touch()
+    (tmp_path / "masks" / "good").mkdir()
+    assert score(tmp_path, "--missing-mask", "normal") == 0
+    assert_scores(tmp_path, maps, masks, names)
+
+
+@pytest.mark.parametrize("black", [True, False])
+def test_a_folder_that_came_out_normal_must_be_confirmed(tmp_path, capsys, black):
+    write_set(tmp_path, with_normal_masks=False)
+    for path in (tmp_path / "masks" / "cut").iterdir():
+        write_mask(path, np.zeros((160, 160))) if black else path.unlink()
+    (tmp_path / "masks" / "cut").rmdir() if not black else None
+    message = refused(tmp_path, capsys, "--missing-mask", "normal")
+    assert "All images in cut would count as normal" in message
+    assert "confirm it with --normal-folder cut." in message
+    assert "none of the score maps lies" in refused(
+        tmp_path, capsys, "--missing-mask", "normal", "--normal-folder", "c"
+    )
+    assert score(tmp_path, "--missing-mask", "normal", "--normal-folder", "cut") == 0
+    assert "3 of the 3 images in cut are normal" in capsys.readouterr().out
+
+
+def test_normal_images_among_defects_are_counted(tmp_path, capsys):
+    write_set(tmp_path, with_normal_masks=False)
+    (tmp_path / "masks" / "cut" / "001_mask.png").unlink()
+    assert score(tmp_path, "--missing-mask", "normal") == 0
+    assert "1 of the 3 images in cut are normal" in capsys.readouterr().out
+
+
+def test_masks_of_more_than_half_an_image_get_a_warning(tmp_path):
+    maps, masks, names = make_set()
+    write_set(tmp_path, sets=(maps, np.where(masks.any((1, 2), keepdims=True), ~masks, False), names))
+    with pytest.warns(AupimoWarning, match=r"6 masks mark more than half .*cut/001_mask.*and 3 more\. Look whether"):
+        assert score(tmp_path) == 0
+
+
+def test_one_mask_of_several_maps(tmp_path, capsys):
+    write_set(tmp_path)
+    write_map(tmp_path / "maps" / "hole" / "001.npy", np.zeros((160, 160), np.float32))
+    (tmp_path / "masks" / "cut" / "001_mask.png").rename(tmp_path / "masks" / "001.png")
+    message = refused(tmp_path, capsys, "--missing-mask", "normal")
+    assert "masks/001.png has no score map, but could be that of " in message
+    assert "maps/cut/001.npy and " in message
+    assert "Put masks into folders of the names of those in" in message
+
+
+@pytest.mark.parametrize(("first", "then"), [(".npz", ".npy"), (".npy", ".npz")])
+def test_an_array_is_known_by_its_content(tmp_path, first, then):
+    written = write_set(tmp_path, first)
+    for path in tmp_path.glob(f"maps/*/*{first}"):
+        path.rename(path.with_suffix(then))
+    assert score(tmp_path) == 0
+    assert_scores(tmp_path, *written)
+
+
+def lying(shape):
+    header = f"{{'descr': '<f4', 'fortran_order': False, 'shape': {shape}, }}".ljust(117).encode() + b"\n"
+    return b"\x93NUMPY\x01\x00v\x00" + header + bytes(160 * 160 * 4)
+
+
+@pytest.mark.parametrize("shape", [(100_000, 100_000), (-5, 4), (10**30, 4), (160, 80)])
+def test_a_header_that_lies(tmp_path, capsys, shape):
+    write_set(tmp_path)
+    (tmp_path / "maps" / "cut" / "001.npy").write_bytes(lying(shape))
+    assert f"of an array {shape}, and it has 102400)" in refused(tmp_path, capsys)
+    (tmp_path / "maps" / "cut" / "001.npy").unlink()
+    with zipfile.ZipFile(tmp_path / "maps" / "cut" / "001.npz", "w") as archive:
+        archive.writestr("a.npy", lying(shape))
+    assert f"of an array {shape}, and it has 102400)" in refused(tmp_path, capsys)
+
+
+@pytest.mark.parametrize("suffix", [".npz", ".tif"])
+def test_a_size_is_compared_before_a_map_is_decoded(tmp_path, capsys, suffix, monkeypatch):
+    write_set(tmp_path)
+    (tmp_path / "maps" / "cut" / "001.npy").unlink()
+    huge = np.broadcast_to(np.float32(0), (6000, 6000))
+    path = tmp_path / "maps" / "cut" / f"001{suffix}"
+    write_map(path, huge) if suffix == ".npz" else tifffile.imwrite(path, huge, compression="zlib")
+    monkeypatch.setattr("numpy.load", None)
+    monkeypatch.setattr("tifffile.imread", None)
+    message = refused(tmp_path, capsys)
+    assert "6000 x 6000 pixels, but its mask" in message
+    assert "has 160 x 160" in message
+
+
+def test_a_map_larger_than_the_memory(tmp_path, capsys, monkeypatch):
+    write_set(tmp_path)
+    monkeypatch.setattr("psutil.virtual_memory", lambda: SimpleNamespace(available=500_000))
+    message = refused(tmp_path, capsys)
+    assert "has 160 x 160 values, for which 0.0 GB of memory are needed" in message
+    assert "make it smaller (11):" in message
+
+
+@pytest.mark.parametrize("field", ["encrypted", "compression"])
+def test_an_archive_that_cannot_be_opened(tmp_path, capsys, field):
+    write_set(tmp_path)
+    (tmp_path / "maps" / "cut" / "001.npy").unlink()
+    path = tmp_path / "maps" / "cut" / "001.npz"
+    np.savez(path, np.zeros((160, 160)))
+    content = bytearray(path.read_bytes())
+    central = content.find(b"PK\x01\x02")
+    for place in (6, central + 8) if field == "encrypted" else (8, central + 10):
+        content[place] = 1 if field == "encrypted" else 97
+    path.write_bytes(content)
+    assert "001.npz cannot be read as a score map" in refused(tmp_path, capsys)
+
+
+def test_a_file_of_noise_gets_no_advice_to_unpickle(tmp_path, capsys):
+    write_set(tmp_path)
+    (tmp_path / "maps" / "cut" / "001.npy").write_bytes(b"\x80\x04 noise")
+    message = refused(tmp_path, capsys)
+    assert "so it is neither .npy nor .npz" in message
+    assert "pickle" not in message
+
+
+def test_a_tiff_of_several_pictures_or_with_holes(tmp_path, capsys):
+    write_set(tmp_path)
+    path = tmp_path / "maps" / "cut" / "001.tif"
+    path.with_suffix(".npy").unlink()
+    with tifffile.TiffWriter(path) as tiff:
+        tiff.write(np.zeros((160, 160), np.float32))
+        tiff.write(np.zeros((80, 80), np.float32))
+    assert "it holds 2 pictures, expected one" in refused(tmp_path, capsys)
+    tifffile.imwrite(path, np.ones((160, 160), np.float32))
+    with tifffile.TiffFile(path, mode="r+b") as tiff:
+        tiff.pages[0].tags["StripByteCounts"].overwrite(0)
+    assert "a part of its pixels is missing" in refused(tmp_path, capsys)
 
 
 def test_another_size(tmp_path, capsys):
@@ -227,7 +386,7 @@ def test_an_unreadable_map(tmp_path, capsys, suffix, content):
     write_set(tmp_path)
     (tmp_path / "maps" / "cut" / "001.npy").unlink()
     (tmp_path / "maps" / "cut" / f"001{suffix}").write_bytes(content)
-    assert f"Cannot read the score map {tmp_path}/maps/cut/001{suffix}: " in refused(tmp_path, capsys)
+    assert f"{tmp_path}/maps/cut/001{suffix} cannot be read as a score map (" in refused(tmp_path, capsys)
 
 
 @pytest.mark.parametrize("suffix", [".npy", ".npz", ".tiff", ".png"])
@@ -252,7 +411,7 @@ def test_an_unreadable_mask(tmp_path, capsys):
 def test_a_pickled_map_is_not_loaded(tmp_path, capsys):
     write_set(tmp_path)
     np.save(tmp_path / "maps" / "cut" / "001.npy", np.array([{"a": 1}]), allow_pickle=True)
-    assert "Cannot read the score map" in refused(tmp_path, capsys)
+    assert "001.npy cannot be read as a score map (it holds Python objects" in refused(tmp_path, capsys)
 
 
 def test_a_grey_mask(tmp_path, capsys):
@@ -267,17 +426,13 @@ def test_a_grey_mask(tmp_path, capsys):
 def test_a_map_of_eight_bits_or_worse(tmp_path, capsys, dtype):
     write_set(tmp_path)
     write_map(tmp_path / "maps" / "cut" / "001.npy", np.zeros((160, 160), dtype))
-    assert f"cut/001.npy to hold floats or 16-bit integers, but it holds {np.dtype(dtype)}" in refused(
-        tmp_path, capsys
-    )
+    assert f"cut/001.npy holds {np.dtype(dtype)}, too coarse or of an unknown kind" in refused(tmp_path, capsys)
 
 
 def test_a_map_with_channels(tmp_path, capsys):
     write_set(tmp_path)
     write_map(tmp_path / "maps" / "cut" / "001.npy", np.zeros((3, 160, 160), np.float32))
-    assert "cut/001.npy to have one channel, shape (H, W), but it has shape (3, 160, 160)" in refused(
-        tmp_path, capsys
-    )
+    assert "cut/001.npy has the shape (3, 160, 160), and one channel is expected" in refused(tmp_path, capsys)
 
 
 def test_an_archive_of_several_arrays(tmp_path, capsys):

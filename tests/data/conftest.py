@@ -2,6 +2,7 @@
 
 import json
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import SimpleNamespace
 
@@ -78,6 +79,7 @@ class Server:
 
     def __init__(self, body: bytes) -> None:
         self.body, self.status, self.length, self.requests = body, 200, None, 0
+        self.drip = 0.0  # seconds between two bytes
         outer = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -86,6 +88,12 @@ class Server:
                 self.send_response(outer.status)
                 self.send_header("Content-Length", str(outer.length or len(outer.body)))
                 self.end_headers()
+                for byte in outer.body if outer.drip else b"":
+                    try:
+                        self.wfile.write(bytes([byte]))
+                    except OSError:  # the other side has had enough
+                        return
+                    time.sleep(outer.drip)
                 self.wfile.write(outer.body)
 
             def log_message(self, *args):

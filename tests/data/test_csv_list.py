@@ -43,6 +43,27 @@ def test_bad_tables_name_the_line(draw, tmp_path, table, message):
         import_folder(tmp_path / "t.csv", data_root=tmp_path / "datasets")
 
 
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        ("1.png,good,\n2.png,good,\n3.png,dent,m.png\n1.png,dent,m2.png\n", r"1\.png is listed twice"),
+        ("1.png,good,\n2.png,good,\n3.png,dent,m.png\n3.png,dent,m.png\n", r"3\.png is listed twice"),
+        (
+            "1.png,good,\n2.png,good,\n3.png,dent,m.png\n4.png,cut,m.png\n",
+            r"m\.png is given as the mask of .*3\.png and of .*4\.png",
+        ),
+    ],
+)
+def test_an_image_or_a_mask_that_is_listed_twice(draw, tmp_path, table, message):
+    for name in ("1.png", "2.png", "3.png", "4.png"):
+        draw.picture(tmp_path / name)
+    for name in ("m.png", "m2.png"):
+        draw.mask(tmp_path / name)
+    (tmp_path / "t.csv").write_text("image,label,mask\n" + table)
+    with pytest.raises(InputError, match=message):
+        import_folder(tmp_path / "t.csv", data_root=tmp_path / "datasets")
+
+
 def test_a_table_that_names_a_missing_file(tmp_path):
     (tmp_path / "t.csv").write_text("image,label\ngone.png,good\n")
     with pytest.raises(InputError, match=r"line 2 names gone\.png, which does not exist"):

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -114,3 +115,16 @@ def test_one_mask_of_two_images_is_named():
     images = [("001", Path("cut/001.png")), ("001", Path("dent/001.png"))]
     _, _, (problem,) = pair_masks(images, files("001.png"))
     assert problem.what == "could be the mask of cut/001.png and of dent/001.png"
+
+
+def test_an_image_may_have_as_many_pixels_as_the_memory_takes(tmp_path, monkeypatch):
+    path = tmp_path / "line.png"
+    image = Image.new("1", (30_000, 6_000))
+    image.putpixel((29_999, 5_999), 1)
+    image.save(path)
+    assert np.argwhere(read_mask(path)).tolist() == [[5_999, 29_999]]
+    monkeypatch.setattr("psutil.virtual_memory", lambda: SimpleNamespace(available=10**9))
+    with pytest.raises(
+        InputError, match=r"line\.png has 6000 x 30000 x 1 values, for which 1\.4 GB .*\(1\.0 GB are fr"
+    ):
+        read_mask(path)

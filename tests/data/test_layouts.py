@@ -173,3 +173,32 @@ def test_other_formats_are_named_with_the_export_to_choose(draw, tmp_path, file,
     for path in (source, source / file):
         with pytest.raises(InputError, match=rf"{file} is {name}.*export .* as COCO \(polygons\) instead"):
             import_folder(path, data_root=tmp_path / "datasets")
+
+
+@pytest.mark.parametrize("name", ["test/1.jp2", "ground_truth/1.jp2", "train/good/1.tga", "test/good/1.HEIC"])
+def test_no_picture_is_passed_over(mvtec, tmp_path, name):
+    (mvtec / name).write_bytes(b"")
+    with pytest.raises(InputError, match=rf"{name} is in a format that is not read"):
+        import_folder(mvtec, data_root=tmp_path / "datasets")
+
+
+@pytest.mark.parametrize("name", ["1.jp2", "abnormal/1.psd", "masks/1.jp2", "normal/1.pgm"])
+def test_no_picture_is_passed_over_in_folders(folders, tmp_path, name):
+    (folders / name).write_bytes(b"")
+    with pytest.raises(InputError, match=rf"{name} is in a format that is not read"):
+        import_folder(folders, "parts", tmp_path / "datasets")
+
+
+def test_a_link_to_nothing_is_named(folders, tmp_path):
+    (folders / "normal" / "9.png").symlink_to("nowhere.png")
+    with pytest.raises(InputError, match=r"9\.png is not there, or no plain file"):
+        import_folder(folders, "parts", tmp_path / "datasets")
+
+
+def test_the_plainest_numbering(draw, tmp_path):
+    for number in range(3):
+        for part in ("normal", "abnormal"):
+            draw.picture(tmp_path / "parts" / part / f"{number:03}.png")
+        draw.mask(tmp_path / "parts" / "masks" / f"{number:03}.png")
+    folder = import_folder(tmp_path / "parts", data_root=tmp_path)
+    assert len(list((folder / "test" / "abnormal").iterdir())) == 3

@@ -7,15 +7,16 @@ import io
 import os
 import socket
 import tarfile
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from aupimo_helpers import data
-from aupimo_helpers.data import check, download, mvtec
-from aupimo_helpers.errors import DownloadError, MissingError, WriteError
+from aupimo_helpers import data, files
+from aupimo_helpers.data import check, mvtec
+from aupimo_helpers.errors import DownloadError, InputError, MissingError, WriteError
 
 
 def draw_category(folder: Path, seed: int = 0) -> Path:
@@ -133,13 +134,20 @@ def test_nobody_listens(tmp_path, monkeypatch):
 
 
 def test_a_silent_server_is_given_up(tmp_path, monkeypatch):
-    monkeypatch.setattr(download, "TIMEOUT", 0.3)
+    monkeypatch.setattr(files, "PATIENCE", 0.3)
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
         silent.listen()
         point_to(monkeypatch, f"http://127.0.0.1:{silent.getsockname()[1]}/mvtec.tar.xz")
-        assert "timed out" in failed("mvtec/leather", tmp_path)
-    assert socket.getdefaulttimeout() is None
+        assert "only 0 bytes came in" in failed("mvtec/leather", tmp_path)
+
+
+def test_a_dripping_server_is_given_up(server, tmp_path, monkeypatch):
+    monkeypatch.setattr(files, "PATIENCE", 0.5)
+    server.drip = 0.1
+    started = time.monotonic()
+    assert "only 0 bytes came in" in failed("mvtec/leather", tmp_path)
+    assert time.monotonic() - started < 20
 
 
 def test_a_name_that_does_not_resolve(tmp_path, monkeypatch):
@@ -201,3 +209,25 @@ def test_a_full_disk_leaves_no_half_copy(tmp_path, monkeypatch):
     with pytest.raises(WriteError, match=r"Cannot write .*leather: the disk is full"):
         data.make("mvtec/leather", tmp_path / "data", from_folder=tmp_path / "unpacked")
     assert files_in(tmp_path / "data") == set()
+
+
+def test_only_plain_files_of_a_sane_size_are_copied(tmp_path):
+    source = draw_category(tmp_path / "unpacked" / "leather")
+    (source / "train" / "good" / "001.png").symlink_to("/dev/zero")
+    os.mkfifo(source / "test" / "pipe")
+    with (source / "backup.tar").open("wb") as file:
+        file.truncate(2**40)  # a hole, which takes no space
+    with pytest.raises(
+        InputError, match=r"(?s)3 problems.*backup\.tar.*pipe.*001\.png is no plain file of at most 4"
+    ):
+        data.make("mvtec/leather", tmp_path / "data", from_folder=tmp_path / "unpacked")
+    assert files_in(tmp_path / "data") == set()
+
+
+def test_links_are_followed(tmp_path):
+    source = draw_category(tmp_path / "unpacked" / "leather")
+    (source / "test" / "cut").rename(tmp_path / "elsewhere")
+    (source / "test" / "cut").symlink_to(tmp_path / "elsewhere")
+    folder = data.make("mvtec/leather", tmp_path / "data", from_folder=source)
+    assert sound(folder)
+    assert not (folder / "test" / "cut").is_symlink()

@@ -12,6 +12,7 @@ from PIL import Image
 from aupimo_helpers.data.own import import_folder, locate
 from aupimo_helpers.data.pictures import Picture
 from aupimo_helpers.data.problems import check
+from aupimo_helpers.data.sets import make
 from aupimo_helpers.data.writing import RECORD, read_record
 from aupimo_helpers.errors import InputError, MissingError, WriteError
 
@@ -111,7 +112,7 @@ def test_a_target_of_other_origin_or_not_whole_is_not_touched(draw, folders, tmp
         import_folder(folders, "parts", tmp_path)
     folder = import_folder(folders, "other", tmp_path)
     next((folder / "train" / "good").iterdir()).unlink()
-    with pytest.raises(InputError, match="is missing from an earlier import: delete the folder"):
+    with pytest.raises(InputError, match=r"\.png is missing\. Delete the folder .*other and import again"):
         import_folder(folders, "other", tmp_path)
     (folder / RECORD).write_text("{")
     with pytest.raises(InputError, match="is not a record of an import"):
@@ -280,3 +281,23 @@ def test_records_of_older_imports_are_understood(folders, tmp_path):
     del record["options"]["skip_problems"]
     (folder / RECORD).write_text(json.dumps(record))
     assert import_folder(folders, "parts", tmp_path) == folder
+
+
+@pytest.mark.parametrize("part", ["train/good", "test/abnormal", "ground_truth/abnormal"])
+@pytest.mark.parametrize("fault", ["is missing", "was added", "has another size"])
+def test_what_was_imported_is_compared_with_its_record(draw, folders, tmp_path, part, fault):
+    folder = import_folder(folders, "parts", tmp_path)
+    path = next((folder / part).iterdir())
+    if fault == "was added":
+        path = path.with_name("more.png")
+        draw.picture(path)
+    elif fault == "is missing":
+        path.unlink()
+    else:
+        path.write_bytes(b"")
+    with pytest.raises(InputError, match=rf"{path.name} {fault}.*Delete the folder .*parts and import again"):
+        import_folder(folders, "parts", tmp_path)
+    with pytest.raises(InputError, match=rf"{path.name} {fault}.* or keep it as it is by deleting .*own\.json only"):
+        make("own/parts", tmp_path)
+    (folder / RECORD).unlink()
+    assert make("own/parts", tmp_path) == folder

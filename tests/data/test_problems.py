@@ -1,5 +1,6 @@
 """Each fault of a folder is named, with the file and what to do."""
 
+import os
 import shutil
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import pytest
 from PIL import Image
 
 from aupimo_helpers.data.problems import check
-from aupimo_helpers.errors import InputError, MissingError, Problem
+from aupimo_helpers.errors import AupimoWarning, InputError, MissingError, Problem
 
 SIZE = 64
 
@@ -123,6 +124,20 @@ def test_an_empty_mask(folder):
     problem = only(run(folder))
     assert problem.file == path
     assert "is empty" in problem.what
+
+
+def test_inverted_masks_get_one_warning(folder):
+    for number in range(2):
+        path = folder / "ground_truth" / "bent" / f"{number:03d}_mask.png"
+        with Image.open(path) as image:
+            mask = 255 - np.asarray(image)
+        mask[: SIZE // 2, : SIZE // 2] = 255
+        Image.fromarray(mask).save(path)
+    with pytest.warns(
+        AupimoWarning, match=r"2 masks mark more than half .*000_mask\.png, .*001_mask\.png\."
+    ) as caught:
+        assert run(folder) == []
+    assert len(caught) == 1
 
 
 def test_a_mask_that_vanishes_when_resized(folder):
@@ -245,6 +260,16 @@ def test_masks_that_sorting_would_swap(folder):
     for path in folder.glob("ground_truth/*/*"):
         path.rename(path.with_name(path.name.replace("_mask", "")))
     assert run(folder) == []
+
+
+@pytest.mark.parametrize("where", ["train/good/000.png", "ground_truth/bent/000_mask.png"])
+def test_what_is_no_file_is_named_and_not_waited_for(where, folder):
+    (folder / where).unlink()
+    os.mkfifo(folder / where)
+    assert "it is no plain file" in only(run(folder)).what
+    (folder / where).unlink()
+    (folder / where).symlink_to(folder / "nowhere.png")
+    assert any("cannot be read" in problem.what for problem in run(folder) if problem.file == folder / where)
 
 
 def test_images_that_anomalib_would_read_otherwise(folder):

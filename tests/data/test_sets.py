@@ -188,6 +188,19 @@ def test_a_damaged_record_is_refused(content, tmp_path):
         data.make("photos/brick", tmp_path)
 
 
+@pytest.mark.parametrize("part", ["train/good", "test/cut", "ground_truth/cut"])
+@pytest.mark.parametrize("fault", ["is missing", "was added", "has another size"])
+@pytest.mark.usefixtures("small")
+def test_a_set_that_is_no_longer_whole_is_refused(part, fault, tmp_path):
+    folder = data.make("photos/brick", tmp_path)
+    path = next((folder / part).iterdir())
+    if fault == "was added":
+        path = path.with_name("more.png")
+    path.unlink() if fault == "is missing" else path.write_bytes(b"")
+    with pytest.raises(InputError, match=rf"{path.name} {fault}.*Remove the folder to have it made again"):
+        data.make("photos/brick", tmp_path)
+
+
 def test_a_folder_of_your_own_is_taken_as_it_is(tmp_path):
     own = tmp_path / "own" / "screws"
     (own / "train" / "good").mkdir(parents=True)

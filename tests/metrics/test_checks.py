@@ -232,3 +232,12 @@ def test_messages_of_a_metric_count_images_over_all_updates(maps, masks):
     with pytest.raises(InputError, match="image 6 holds nan"):
         metric.update(maps[5:], masks[5:])
     assert metric.num_images == 5
+
+
+@pytest.mark.parametrize("bounds", [(1e-320, 1e-4), (1e-320, 2e-320), (1e-16, 1e-5)])
+def test_bounds_that_nobody_can_measure(maps, masks, bounds):
+    for score in (aupimo_scores, by_hand):
+        with pytest.raises(InputError, match=r"at least 1e-15, but got .* too small to be measured"):
+            score(maps, masks, fpr_bounds=bounds)
+    with pytest.raises(InputError, match="too small to be measured"):
+        AUPIMO(fpr_bounds=bounds)
