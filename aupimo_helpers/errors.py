@@ -5,11 +5,13 @@ exits with 1. Each class is also the built-in error that fits, so that code whic
 catch it.
 """
 
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
+from typing import Any
 
 
 class AupimoError(Exception):
@@ -68,6 +70,22 @@ def collecting(problems: list[Problem]) -> Iterator[None]:
         yield
     except ProblemError as error:
         problems += error.problems
+
+
+@contextmanager
+def noting() -> Iterator[list[str]]:
+    """Collect what the package warns of, for a report; it is shown all the same."""
+    notes: list[str] = []
+    show = warnings.showwarning
+
+    def note(message: Any, category: type[Warning], *where: Any) -> None:  # noqa: ANN401
+        if category is AupimoWarning:
+            notes.append(str(message))
+        show(message, category, *where)
+
+    with warnings.catch_warnings():
+        warnings.showwarning = note  # type: ignore[assignment]
+        yield notes
 
 
 PRINTED = 20  # problems that are named, where there are more

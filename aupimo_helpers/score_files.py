@@ -44,13 +44,19 @@ class Pair:
 
 @dataclass(frozen=True)
 class FileScores:
-    """AUPIMO (N,) of images, NaN for normal ones, their maps' ``paths``, and thresholds at and within the bounds."""
+    """AUPIMO (N,) of images, NaN for normal ones, their maps and masks, and thresholds at and within the bounds."""
 
-    paths: tuple[str, ...]
+    pairs: tuple[Pair, ...]
     aupimos: np.ndarray
     fpr_bounds: tuple[float, float]
     threshold_bounds: tuple[float, float]
     num_thresholds: int
+    floor: float  # the score down to which all normal scores fit into little memory
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """The maps' paths below their folder."""
+        return tuple(pair.name for pair in self.pairs)
 
 
 def _files(folder: Path, suffixes: Sequence[str], what: str, top: str) -> tuple[list[tuple[str, Path]], list[Path]]:
@@ -110,6 +116,23 @@ def pair_files(
         raise ProblemError(problems)
     pairs = [Pair(path.relative_to(maps_folder).as_posix(), path, found.get(path)) for path in stems.values()]
     return sorted(pairs, key=lambda pair: pair.name)
+
+
+def pair_images(images_folder: str | Path, pairs: Sequence[Pair]) -> dict[str, Path]:
+    """Find the image of each map, by the map's name, where masks are found in the same way."""
+    images, _ = _files(Path(images_folder), IMAGE_SUFFIXES, "images", "test")
+    by_stem = dict(images)
+    found, problems = {}, []
+    for pair in pairs:
+        stem = PurePosixPath(pair.name.removeprefix("test/")).with_suffix("").as_posix()
+        if stem in by_stem:
+            found[pair.name] = by_stem[stem]
+        else:
+            remedy = f"Put the images into {images_folder} under the names of their maps, or leave out --images"
+            problems.append(Problem(pair.map_path, "has no image", remedy))
+    if problems:
+        raise ProblemError(problems)
+    return found
 
 
 def _anomalous(pairs: Sequence[Pair]) -> list[int]:
@@ -211,9 +234,10 @@ def score_files(
             aupimos[index] = exact.mean_lengths(counts, scores, table)[0]
             progress.update()
     return FileScores(
-        paths=tuple(pair.name for pair in pairs),
+        pairs=tuple(pairs),
         aupimos=aupimos,
         fpr_bounds=(lower, upper),
         threshold_bounds=exact.threshold_bounds(curve, lower, upper),
         num_thresholds=int(((curve.fpr >= lower) & (curve.fpr <= upper)).sum()),
+        floor=memory.floor,
     )

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from aupimo_helpers.commands.options import add_fpr_bounds
-from aupimo_helpers.errors import InputError
+from aupimo_helpers.errors import InputError, noting
 from aupimo_helpers.files import atomic_file, require_writable
 
 if TYPE_CHECKING:
@@ -30,6 +30,9 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     text = "a folder of maps, all of which are normal although it is not called good; repeat it for others"
     parser.add_argument("--normal-folder", action="append", default=[], metavar="NAME", help=text)
     add_fpr_bounds(parser)
+    parser.add_argument("--report", metavar="DIR", type=Path, help="write a report, DIR/index.html, too")
+    text = "for the report: the images, named as their maps, of any size"
+    parser.add_argument("--images", metavar="DIR", type=Path, help=text)
     parser.set_defaults(handler=_score)
 
 
@@ -37,18 +40,23 @@ def _score(options: argparse.Namespace) -> int:
     output = Path(options.output)
     if output.suffix.lower() != ".json":
         raise InputError(f"Expected the output file to end in .json, but got {output}.")
-    for path in (output, output.with_suffix(".csv")):
+    if options.images and not options.report:
+        raise InputError("--images are shown in the report: say where it goes, with --report DIR.")
+    page = options.report and options.report / "index.html"
+    for path in (output, output.with_suffix(".csv"), *([page] if page else [])):
         require_writable(path)
-    from aupimo_helpers.score_files import score_files
+    from aupimo_helpers.score_files import pair_images, score_files
     from aupimo_helpers.scores import save_scores, score_table, write_csv
 
-    scores = score_files(
-        options.maps,
-        options.masks,
-        tuple(options.fpr_bounds),
-        missing_mask_is_normal=options.missing_mask == "normal",
-        normal_folders=options.normal_folder,
-    )
+    with noting() as notes:
+        scores = score_files(
+            options.maps,
+            options.masks,
+            tuple(options.fpr_bounds),
+            missing_mask_is_normal=options.missing_mask == "normal",
+            normal_folders=options.normal_folder,
+        )
+    images = pair_images(options.images, scores.pairs) if options.images else {}
     table = score_table(scores.aupimos, scores.paths)
     with atomic_file(output.with_suffix(".csv")) as temporary:  # both files, or none
         write_csv(table, temporary)
@@ -61,23 +69,35 @@ def _score(options: argparse.Namespace) -> int:
             num_thresholds=scores.num_thresholds,
         )
     _print(table, output)
+    if page:
+        from aupimo_helpers.course.report import Report, results_of_files, write_report
+
+        lists = [("Normal, though not in a folder called good", _normal_lines(table)), ("Worth a look", notes)]
+        name = Path(options.maps).resolve().name
+        write_report(page, Report(name, results_of_files(scores, images), notes=[pair for pair in lists if pair[1]]))
+        print(f"Read it: {page}")
     return 0
+
+
+def _normal_lines(table: "pd.DataFrame") -> list[str]:
+    from aupimo_helpers.score_files import normal_by_folder
+
+    by_folder = normal_by_folder(table["image_path"].tolist(), table["aupimo"].isna().tolist())
+    return [
+        f"{count} of the {of_all} images in {folder} are normal: no mask marks a pixel"
+        for folder, (count, of_all) in by_folder.items()
+    ]
 
 
 def _print(table: "pd.DataFrame", output: Path) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from aupimo_helpers.score_files import normal_by_folder
-
     console = Console(markup=False, emoji=False, highlight=False)
     anomalous = table.dropna(subset="aupimo").sort_values("aupimo", kind="stable")
     console.print(f"{len(table) - len(anomalous)} normal and {len(anomalous)} anomalous images")
-    by_folder = normal_by_folder(table["image_path"].tolist(), table["aupimo"].isna().tolist())
-    for folder, (count, all_of_it) in by_folder.items():
-        console.print(
-            f"{count} of the {all_of_it} images in {folder} are normal: no mask marks a pixel", soft_wrap=True
-        )
+    for line in _normal_lines(table):
+        console.print(line, soft_wrap=True)
     summary = Table("AUPIMO", "", title="Anomalous images", title_justify="left")
     summary.add_row("mean", f"{anomalous['aupimo'].mean():.4f}")
     for name, share in {"lower quartile": 0.25, "median": 0.5, "upper quartile": 0.75}.items():

@@ -2,7 +2,8 @@
 
 import base64
 import io
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,11 +16,14 @@ from matplotlib.figure import Figure
 from scipy import stats
 
 from aupimo_helpers.course.notebook import Row
-from aupimo_helpers.data.images import load_image
+from aupimo_helpers.data.images import load_image, read_map, read_mask
 from aupimo_helpers.files import atomic_file
 from aupimo_helpers.metrics import aupimo_scores, reweighted_scores, threshold_at_fpr
+from aupimo_helpers.metrics.exact import NormalScores
+from aupimo_helpers.metrics.reweight import reweight
 from aupimo_helpers.model import Predictions
 from aupimo_helpers.plots import score_histogram, scores_by_defect, show_detection, use_style
+from aupimo_helpers.score_files import FileScores, Pair
 from aupimo_helpers.scores import score_table
 from aupimo_helpers.session import versions
 
@@ -82,16 +86,51 @@ def results_of(predictions: Predictions, data_root: str | Path, fpr_bounds: tupl
     table = score_table(aupimo_scores(maps, masks, fpr_bounds), predictions.image_paths, masks)
     normal = ~predictions.is_anomalous
     table["false_positives"] = ((maps >= thresholds[0]).sum(dim=(1, 2)) * normal).numpy()
-    number = int(normal.sum())
-    left_out = 1 - np.eye(number) if number > 1 else np.ones((1, 1))
-    means = np.nanmean(reweighted_scores(maps, masks, left_out, fpr_bounds), axis=1)
+    means = reweighted_scores(maps, masks, _each_left_out(int(normal.sum())), fpr_bounds)
     place = {path: index for index, path in enumerate(predictions.image_paths)}
 
     def picture(path: str) -> Picture:
         scores, mask = maps[place[path]].numpy(), masks[place[path]].numpy()
         return Picture(load_image(Path(data_root, path), scores.shape), scores, mask)
 
-    return Results(table, picture, fpr_bounds, thresholds, (float(means.min()), float(means.max())))
+    return Results(table, picture, fpr_bounds, thresholds, _range(means))
+
+
+def results_of_files(scores: FileScores, images: Mapping[str, Path]) -> Results:
+    """Compute what a report tells of score maps on disk, one at a time; ``images`` are known by the maps' names."""
+    threshold = scores.threshold_bounds[0]
+    normal, of_masks, mask_pixels, fired = [], [], [], []
+    for pair, aupimo in zip(scores.pairs, scores.aupimos.tolist(), strict=True):
+        anomaly_map, mask = _read(pair)
+        of_masks.append(anomaly_map[mask])
+        mask_pixels.append(int(mask.sum()))
+        fired.append(0)
+        if math.isnan(aupimo):
+            normal.append(NormalScores(anomaly_map.size, anomaly_map[anomaly_map >= scores.floor]))
+            fired[-1] = int((anomaly_map >= threshold).sum())
+    table = score_table(scores.aupimos, scores.paths).assign(mask_area=mask_pixels, false_positives=fired)
+    means = reweight(normal, of_masks, mask_pixels, _each_left_out(len(normal)), scores.fpr_bounds)
+    pairs = {pair.name: pair for pair in scores.pairs}
+
+    def picture(path: str) -> Picture:
+        anomaly_map, mask = _read(pairs[path])
+        return Picture(load_image(images[path], anomaly_map.shape) if images else None, anomaly_map, mask)
+
+    return Results(table, picture, scores.fpr_bounds, scores.threshold_bounds, _range(means))
+
+
+def _read(pair: Pair) -> tuple[np.ndarray, np.ndarray]:
+    anomaly_map = read_map(pair.map_path)
+    return anomaly_map, np.zeros(anomaly_map.shape, bool) if pair.mask_path is None else read_mask(pair.mask_path)
+
+
+def _each_left_out(number: int) -> np.ndarray:
+    return 1 - np.eye(number) if number > 1 else np.ones((1, 1))
+
+
+def _range(scores: np.ndarray) -> tuple[float, float]:
+    means = np.nanmean(scores, axis=1)
+    return float(means.min()), float(means.max())
 
 
 def write_report(path: str | Path, report: Report) -> Path:

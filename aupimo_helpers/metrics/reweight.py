@@ -7,14 +7,17 @@ put between two of them once, and what is left for each set of weights is a matr
 """
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
-import scipy.sparse
 from numpy.typing import ArrayLike
 
 from aupimo_helpers.errors import InputError
 from aupimo_helpers.metrics import checks
 from aupimo_helpers.metrics.exact import Normals, NormalScores
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
 
 # How far beyond the upper bound the sorted normal scores reach at first, and each time that is too little.
 _DEEPER = 4.0
@@ -98,20 +101,24 @@ def reweight(
     return result
 
 
-def _highest(normal: list[np.ndarray], floor: float) -> tuple[np.ndarray, scipy.sparse.csr_array]:
+def _highest(normal: list[np.ndarray], floor: float) -> tuple[np.ndarray, "csr_array"]:
     """Distinct normal scores down to the floor, ascending; pixels per score, highest first, and image, (K, M)."""
+    from scipy.sparse import coo_array  # which takes longer to import than all else here
+
     kept = [scores[scores >= floor] for scores in normal]
     distinct, place = np.unique(np.concatenate(kept), return_inverse=True)
     image = np.repeat(np.arange(len(kept)), [len(scores) for scores in kept])
     place = len(distinct) - 1 - place
-    counts = scipy.sparse.coo_array((np.ones(len(image)), (place, image)), shape=(len(distinct), len(normal)))
+    counts = coo_array((np.ones(len(image)), (place, image)), shape=(len(distinct), len(normal)))
     return distinct, counts.tocsr()
 
 
 def _places(
     mask_scores: Sequence[np.ndarray], mask_pixels: Sequence[int], distinct: np.ndarray
-) -> tuple[scipy.sparse.csr_array, scipy.sparse.csr_array]:
+) -> tuple["csr_array", "csr_array"]:
     """Shares of a mask's pixels below exactly k normal scores, (N, K + 1), and tied with the k-th, (N, K)."""
+    from scipy.sparse import coo_array
+
     size = len(distinct)
     sizes = [len(scores) for scores in mask_scores]
     image = np.repeat(np.arange(len(sizes)), sizes)
@@ -121,8 +128,8 @@ def _places(
     not_below = size - np.searchsorted(distinct, scores, side="left")
     is_tied, is_free = not_below > above, (not_below == above) & (above < size)
     shape = len(mask_scores), size
-    free = scipy.sparse.coo_array((share[is_free], (image[is_free], above[is_free])), shape=(shape[0], size + 1))
-    tied = scipy.sparse.coo_array((share[is_tied], (image[is_tied], above[is_tied])), shape=shape)
+    free = coo_array((share[is_free], (image[is_free], above[is_free])), shape=(shape[0], size + 1))
+    tied = coo_array((share[is_tied], (image[is_tied], above[is_tied])), shape=shape)
     return free.tocsr(), tied.tocsr()
 
 

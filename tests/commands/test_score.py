@@ -1,6 +1,8 @@
 """``aupimo score``: formats, matching, output and bad input."""
 
+import html
 import json
+import re
 import subprocess
 import sys
 import zipfile
@@ -497,3 +499,37 @@ def test_starts_fast_because_it_imports_nothing_heavy(tmp_path):
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
     assert result.stdout.splitlines()[-1] == "[]"
+
+
+def test_the_report_tells_what_the_files_hold(tmp_path):
+    maps, masks, names = write_set(tmp_path)
+    for i, name in enumerate(names):
+        path = tmp_path / "images" / f"{name}.jpg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (50, 40), (i, 9, 9)).save(path)
+    given = ["--fpr-bounds", "1e-4", "1e-3", "--report", str(tmp_path / "page"), "--images", str(tmp_path / "images")]
+    assert score(tmp_path, *given) == 0
+    page = html.unescape((tmp_path / "page" / "index.html").read_text())
+    scores = aupimo_scores(maps, masks, (1e-4, 1e-3)).numpy()
+    rest = [(np.delete(maps, i, 0), np.delete(masks, i, 0)) for i in range(5)]
+    without = [np.nanmean(aupimo_scores(*pair, (1e-4, 1e-3)).numpy()) for pair in rest]
+    assert f"{np.nanmean(scores):.1%}" in page
+    assert f"mean from {min(without):.1%} to {max(without):.1%}" in page
+    threshold = threshold_at_fpr(maps, masks, 1e-3)
+    fired = (maps[:5] >= threshold).sum(axis=(1, 2))
+    assert f"{(fired == 0).sum()} of 5 normal images have no false positive pixel" in page
+    assert page.count("data:image/jpeg") == 6 + (fired > 0).sum()
+    assert "http" not in re.sub(r"data:[^\"]*", "", page)
+
+
+def test_a_report_with_images_that_do_not_fit_is_not_begun(tmp_path, capsys):
+    write_set(tmp_path)
+    (tmp_path / "images" / "good").mkdir(parents=True)
+    Image.new("L", (4, 4)).save(tmp_path / "images" / "good" / "000.png")
+    given = ["--fpr-bounds", "1e-4", "1e-3", "--images", str(tmp_path / "images")]
+    assert score(tmp_path, *given) == 1
+    assert "--report" in capsys.readouterr().err
+    assert score(tmp_path, *given, "--report", str(tmp_path / "page")) == 1
+    assert "has no image" in capsys.readouterr().err
+    assert not (tmp_path / "page").exists()
+    assert not (tmp_path / "out").exists()
