@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from aupimo_helpers.model import PadimSettings
 
 from aupimo_helpers.commands.options import seed
-from aupimo_helpers.errors import InputError
+from aupimo_helpers.errors import InputError, noting
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
@@ -54,7 +54,8 @@ def _run(options: argparse.Namespace) -> int:
     folder = notebooks_folder(options.notebooks)
     notebooks = course(folder, options.only)
     results = Path(options.results).absolute() if options.results else folder.parent / "results"
-    dataset, data_root = _choose_sound_data(options, folder.parent / "datasets")
+    with noting() as warned:
+        dataset, data_root = _choose_sound_data(options, folder.parent / "datasets")
     default = data_root == folder.parent / "datasets"
 
     # What is as in the notebooks is not injected, so that the copies read like the sources.
@@ -71,7 +72,8 @@ def _run(options: argparse.Namespace) -> int:
     parameters |= {name.upper(): value for name, value in chosen.items()}
 
     console = Console(markup=False, emoji=False)
-    report = Report(dataset, notes=_left_out(data_root / dataset))
+    notes = {"Worth a look": warned, **_left_out(data_root / dataset)}
+    report = Report(dataset, notes=[(heading, lines) for heading, lines in notes.items() if lines])
     run = run_course(notebooks, results, parameters, report=report, console=console)
     write_report(run.index, replace(report, rows=run.every, **_results(dataset, data_root, results, settings)))
     console.print()
@@ -105,16 +107,15 @@ def _choose_sound_data(options: argparse.Namespace, default_root: Path) -> tuple
     return dataset, root
 
 
-def _left_out(folder: Path) -> list[tuple[str, list[str]]]:
+def _left_out(folder: Path) -> dict[str, list[str]]:
     """What an import left out of a data set, for the report."""
     from aupimo_helpers.data.writing import RECORD, read_record
 
     record = read_record(folder) if (folder / RECORD).is_file() else {}
-    lists = {
+    return {
         "Left out: they cannot be used": [f"{entry['file']} {entry['what']}" for entry in record.get("skipped", [])],
         "Left out: they show a defect and have no mask": record.get("left_out", []),
     }
-    return [(heading, lines) for heading, lines in lists.items() if lines]
 
 
 def _results(dataset: str, data_root: Path, results: Path, settings: "PadimSettings") -> dict[str, Any]:

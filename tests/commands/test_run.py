@@ -158,6 +158,17 @@ def test_what_cannot_be_used_is_left_out_if_one_says_so_and_the_report_lists_it(
     assert "with --data-root alone" in capsys.readouterr().err
 
 
+def test_what_the_check_warns_of_is_in_the_report(folder, images, capsys):
+    mask = np.full((256, 256), 255, dtype=np.uint8)
+    mask[50:60, 60:80] = 0
+    Image.fromarray(mask).save(images / "ground_truth" / "cut" / "0_mask.png")
+    assert main(["run", "--notebooks", str(folder), "--data-root", str(images), "--only", "1"]) == 0
+    assert "more than half" in capsys.readouterr().err
+    page = (folder.parent / "results" / "index.html").read_text()
+    assert "more than half" in page
+    assert "0_mask.png" in page
+
+
 def test_a_category_is_chosen_by_name(folder, images):
     arguments = ["--notebooks", str(folder), "--data-root", str(images.parent), "--category", "screws", "--only", "1"]
     assert main(["run", *arguments]) == 0
