@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 # How far beyond the upper bound the sorted normal scores reach at first, and each time that is too little.
 _DEEPER = 4.0
-_ROWS_AT_ONCE = 64
+_VALUES_AT_ONCE = 2**22  # of a matrix: scores by sets of weights
 
 
 def reweighted_scores(
@@ -93,8 +93,9 @@ def reweight(
     between, tied = _places(of_masks, mask_pixels, distinct)
     anomalous = np.asarray(mask_pixels) > 0
     result = np.full((len(rows), len(of_masks)), np.nan)
-    for start in range(0, len(rows), _ROWS_AT_ONCE):
-        part = slice(start, start + _ROWS_AT_ONCE)
+    step = max(1, _VALUES_AT_ONCE // len(distinct))
+    for start in range(0, len(rows), step):
+        part = slice(start, start + step)
         reached = np.vstack([np.zeros((1, len(shares[part]))), np.cumsum(counts @ shares[part].T, axis=0)])
         values = between @ _from(reached, lower, upper) + tied @ _ramp(reached, lower, upper)
         result[part, anomalous] = values[anomalous].T

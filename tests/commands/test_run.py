@@ -13,7 +13,7 @@ from aupimo_helpers.commands import main
 from aupimo_helpers.course.notebook import read
 from aupimo_helpers.course.report import Report
 from aupimo_helpers.course.run import run_course
-from aupimo_helpers.errors import InputError, WriteError
+from aupimo_helpers.errors import AupimoWarning, InputError, WriteError
 
 PARAMETERS = """DATASET = "synthetic/leather"  # name
 DATA_ROOT = "../datasets"  # folder
@@ -158,12 +158,12 @@ def test_what_cannot_be_used_is_left_out_if_one_says_so_and_the_report_lists_it(
     assert "with --data-root alone" in capsys.readouterr().err
 
 
-def test_what_the_check_warns_of_is_in_the_report(folder, images, capsys):
+def test_what_the_check_warns_of_is_in_the_report(folder, images):
     mask = np.full((256, 256), 255, dtype=np.uint8)
     mask[50:60, 60:80] = 0
     Image.fromarray(mask).save(images / "ground_truth" / "cut" / "0_mask.png")
-    assert main(["run", "--notebooks", str(folder), "--data-root", str(images), "--only", "1"]) == 0
-    assert "more than half" in capsys.readouterr().err
+    with pytest.warns(AupimoWarning, match="more than half"):
+        assert main(["run", "--notebooks", str(folder), "--data-root", str(images), "--only", "1"]) == 0
     page = (folder.parent / "results" / "index.html").read_text()
     assert "more than half" in page
     assert "0_mask.png" in page
