@@ -102,5 +102,11 @@ def _annotation(mask: NDArray[np.uint8], label: str, image_name: str) -> dict[st
         if len(corners) >= 3:
             points = np.clip(corners, 0, mask.shape[::-1]).round(2).tolist()
             shapes.append({"label": label, "points": points, "group_id": None, "shape_type": "polygon", "flags": {}})
-    kept = {"version": "5.5.0", "flags": {}, "shapes": shapes, "imagePath": image_name, "imageData": None}
+    kept: dict[str, Any] = {
+        "version": "5.5.0",
+        "flags": {},
+        "shapes": shapes,
+        "imagePath": image_name,
+        "imageData": None,
+    }
     return kept | {"imageHeight": mask.shape[0], "imageWidth": mask.shape[1]}

@@ -317,11 +317,12 @@ def _map_header(path: Path) -> tuple[tuple[int, ...], np.dtype]:
         import tifffile
 
         with tifffile.TiffFile(path) as tiff:
-            if len(tiff.series) != 1:
-                raise ValueError(f"it holds {len(tiff.series)} pictures, expected one")
-            if 0 in tiff.series[0].keyframe.databytecounts:
+            page, number = tiff.pages.first, len(tiff.pages)
+            if number != 1:
+                raise ValueError(f"it holds {number} pictures, expected one")
+            if 0 in page.databytecounts:
                 raise ValueError("a part of its pixels is missing")
-            return tiff.series[0].shape, np.dtype(tiff.series[0].dtype)
+            return page.shape, np.dtype(page.dtype)
     with Image.open(path) as image:
         dtype = {"I": np.int32, "F": np.float32}.get(image.mode[:2], np.uint16 if ";16" in image.mode else np.uint8)
         bands = len(image.getbands())
@@ -359,7 +360,7 @@ def read_map(path: str | Path) -> NDArray:
         elif path.suffix.lower() in (".tif", ".tiff"):
             import tifffile
 
-            scores = tifffile.imread(path).reshape(size)
+            scores = tifffile.imread(path, key=0).reshape(size)
         else:
             with Image.open(path) as image:
                 scores = np.asarray(image)
