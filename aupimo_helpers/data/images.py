@@ -126,7 +126,9 @@ def _opaque(image: Image.Image, path: Path) -> Image.Image:
 def shown_size(path: Path, what: str = "image") -> tuple[int, int]:
     """Height and width of an image as people see it, from its header."""
     with _explained(path, what), Image.open(path) as image:
-        sideways = image.getexif().get(274, 1) > 4 and image.format != "TIFF"
+        # Pillow decodes a whole PNG to look for EXIF behind the pixels, where hardly any program writes it.
+        exif = image.getexif() if image.format != "PNG" or "exif" in image.info else {}
+        sideways = exif.get(274, 1) > 4 and image.format != "TIFF"
         return (image.width, image.height) if sideways else (image.height, image.width)
 
 
