@@ -66,8 +66,9 @@ def _files(folder: Path, suffixes: Sequence[str], what: str, top: str) -> tuple[
     found, others = [], []
     for path in walk(folder):
         inner = path.relative_to(folder)
-        parts = inner.with_suffix("").parts
-        if path.suffix.lower() in suffixes and path.is_file() and not any(part.startswith(".") for part in parts):
+        hidden = any(part.startswith(".") for part in inner.parts)
+        if path.suffix.lower() in suffixes and path.is_file() and not hidden:
+            parts = inner.with_suffix("").parts
             found.append(("/".join(parts[1:] if len(parts) > 1 and parts[0] == top else parts), path))
         elif not any(map(is_clutter, inner.parts)):
             others.append(path)

@@ -10,7 +10,7 @@ import nbformat
 import numpy as np
 import pytest
 import tifffile
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -144,6 +144,8 @@ def test_whatever_is_done_to_a_file_it_is_read_or_refused(name, tmp_path_factory
 
     @settings(deadline=5000, suppress_health_check=list(HealthCheck))
     @given(EDITS)
+    @example([("flip", 12, b"\x01")])  # made a TIFF's width a tuple
+    @example([("put", 189, b"\x95\x14\xc4\xf5\xf0\x13\xbd\x8d\xd1")])  # made tifffile's list of series endless
     def run(edits):
         (folder / name).write_bytes(edited(whole, edits))
         try:

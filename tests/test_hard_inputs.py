@@ -11,6 +11,7 @@ import os
 import re
 import resource
 import shlex
+import zlib
 from functools import cache
 from pathlib import Path
 
@@ -82,8 +83,27 @@ def sound(command: str) -> dict[str, bytes | str]:
         return {"notebooks/01_toy.ipynb": notebook()} | layout(
             *(f"root/own/x/{part}" for part in ("train/good", "test/good", "test/cut", "ground_truth/cut"))
         )
+    if command == "leather":
+        return layout(*(f"leather/{part}" for part in ("train/good", "test/good", "test/cut", "ground_truth/cut")))
     parts = layout("parts/normal", "parts/normal_test", "parts/abnormal", "parts/masks")
     return parts | layout("x/train/good", "x/test/good", "x/test/cut", "x/ground_truth/cut")
+
+
+def promising(height: int, width: int) -> bytes:
+    """The beginning of a PNG, which says how large it is."""
+    header = b"IHDR" + height.to_bytes(4, "big") + width.to_bytes(4, "big") + b"\x08\x00\x00\x00\x00"
+    rest = len(b"x").to_bytes(4, "big") + b"IDATx" + zlib.crc32(b"IDATx").to_bytes(4, "big")
+    return b"\x89PNG\r\n\x1a\n\x00\x00\x00\x0d" + header + zlib.crc32(header).to_bytes(4, "big") + rest
+
+
+def lying(shape) -> bytes:
+    """An array whose header promises more, or less, than there is."""
+    header = f"{{'descr': '<f4', 'fortran_order': False, 'shape': {shape}, }}".ljust(117).encode() + b"\n"
+    return b"\x93NUMPY\x01\x00v\x00" + header + bytes(64 * 64 * 4)
+
+
+def packed(*names) -> bytes:
+    return as_bytes(np.savez_compressed, **dict.fromkeys(names, np.ones((64, 64), np.float32)))
 
 
 # ----------------------------------------------------------------------------------- what is done to the files
@@ -128,6 +148,41 @@ def loop(path):
     def change(folder, _):
         remove(path)(folder, _)
         (folder / path).symlink_to(folder / path)
+
+    return change
+
+
+def link(path, target):
+    def change(folder, _):
+        remove(path)(folder, _)
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).symlink_to(target if target.startswith("/") else folder / target)
+
+    return change
+
+
+def pipe(path):
+    def change(folder, _):
+        remove(path)(folder, _)
+        os.mkfifo(folder / path)
+
+    return change
+
+
+def hole(path, size=2**40):
+    """A file that says to be huge and takes no space."""
+
+    def change(folder, _):
+        with (folder / path).open("wb") as file:
+            file.truncate(size)
+
+    return change
+
+
+def both(*changes):
+    def change(folder, monkeypatch):
+        for each in changes:
+            each(folder, monkeypatch)
 
     return change
 
@@ -184,6 +239,7 @@ COMPARE = "compare a.json b.json -o o.png"
 IMPORT = "data import parts --name p --data-root d"
 CHECK = "data check x"
 MAKE = "data make photos/brick --data-root d"
+LEATHER = "data make mvtec/leather --data-root d --from-folder leather"
 RUN = "run --notebooks notebooks --results r --data-root root --dataset own/x"
 
 # fmt: off
@@ -204,7 +260,7 @@ CASES = [
     (SCORE + " --maps l", loop("l"), "no folder l"),
     (SCORE, remove("maps/good", "maps/cut"), "No score maps in maps"),
     (SCORE, remove("masks/cut"), "No masks in masks"),
-    (SCORE, remove("maps/cut/0.npy"), "The mask masks/cut/0.png has no score map"),
+    (SCORE, remove("maps/cut/0.npy"), "masks/cut/0.png has no score map"),
     (SCORE, remove("maps/good"), "at least one normal image"),
     (SCORE, put("masks/cut/0.png", png(value=0)), "at least one anomalous image"),
     (SCORE, put("maps/cut/0.npy", npy(size=(3, 3))), "its mask masks/cut/0.png has 64 x 64"),
@@ -232,10 +288,34 @@ CASES = [
     (SCORE + " --fpr-bounds 0.01 2", None, "(0, 1]"),
     (SCORE + " --fpr-bounds nan 0.1", None, "(0, 1]"),
     (SCORE + " --fpr-bounds 0.01 inf", None, "(0, 1]"),
-    (SCORE + " --fpr-bounds low 0.1", None, "invalid rate value: 'low'"),
+    (SCORE + " --fpr-bounds low 0.1", None, "invalid float value: 'low'"),
     (SCORE + " --fpr-bounds 1e-9 0.1", None, "1000000000"),
     (SCORE + " --missing-mask", None, "expected one argument"),
     ("score --maps maps", None, "the following arguments are required"),
+    (SCORE, renamed("masks/cut", "masks/.cut"), "No masks in masks"),
+    (SCORE, put("masks/.dent/0.png", png(value=255)), "masks/.dent/0.png is hidden"),
+    (SCORE, put("masks/dent/0.npy", npy()), "masks/dent/0.npy is no image file that could be a mask"),
+    (SCORE, put("masks/dent.json", "{}"), "masks/dent.json is no image file that could be a mask"),
+    (SCORE, put("masks/dent/0.jp2"), "masks/dent/0.jp2 is no image file that could be a mask"),
+    (SCORE, directory("masks/dent"), "masks/dent is an empty folder"),
+    (SCORE, link("masks/dent", "nowhere"), "masks/dent is no image file that could be a mask"),
+    (SCORE, link("masks/cut/x", "masks"), "masks/cut/x is a link to a folder that it lies in"),
+    (SCORE, link("maps/cut/x", "maps"), "maps/cut/x is a link to a folder that it lies in"),
+    (SCORE, renamed("masks/cut/0.png", "masks/0.png"), "could be that of maps/cut/0.npy and maps/good/0.npy"),
+    (SCORE, put("maps/dent/0.npy", npy()), "confirm it with --normal-folder dent"),
+    (SCORE, put("maps/a b/0.npy", npy()), "confirm it with --normal-folder 'a b'"),
+    (SCORE + " --normal-folder dent", None, "none of the score maps lies in such a folder"),
+    (SCORE + " --normal-folder", None, "expected one argument"),
+    (SCORE, deny("cut"), "permission was denied"),
+    (SCORE, put("maps/cut/0.npy", b"\x80\x04noise"), "neither .npy nor .npz"),
+    (SCORE, put("maps/cut/0.npy", lying((100_000, 100_000))), "promises 40000000000 bytes"),
+    (SCORE, put("maps/cut/0.npy", lying((-1, 3))), "promises -12 bytes"),
+    (SCORE, put("maps/cut/0.npy", lying((10**30, 3))), "and it has 16384"),
+    (SCORE, put("maps/cut/0.npy", lying((3, 3))), "and it has 16384"),
+    (SCORE, put("maps/cut/0.npy", packed("a", "b")), "it holds 2 arrays (a, b)"),
+    (SCORE, put("maps/cut/0.npy", packed()), "it holds 0 arrays"),
+    (SCORE, put("maps/cut/0.npy", packed("a")[:150]), "maps/cut/0.npy cannot be read as a score map"),
+    (SCORE, put("masks/cut/0.png", promising(60_000, 60_000)), "has 60000 x 60000"),
     (COMPARE + " --seed -1", None, "'-1' is no seed"),
     (COMPARE + " --seed 1.5", None, "'1.5' is no seed"),
     (COMPARE + " --seed=", None, "an argument is empty"),
@@ -299,6 +379,20 @@ CASES = [
     (IMPORT + " --name josé", None, "cannot be a data set's name"),
     (IMPORT + " --name '[/]'", None, "cannot be a data set's name"),
     (IMPORT + f" --name {LONG}", None, "the name is too long"),
+    (IMPORT + " --mask-threshold 0", None, "above 0"),
+    (IMPORT + " --mask-threshold nan", None, "above 0"),
+    (IMPORT, put("parts/normal/9.jp2"), "is in a format that is not read"),
+    (IMPORT, put("parts/9.heic"), "is in a format that is not read"),
+    (IMPORT, put("parts/masks/9.jp2"), "is in a format that is not read"),
+    (IMPORT, link("parts/normal/9.png", "nowhere"), "parts/normal/9.png is not there, or no plain file"),
+    (IMPORT, link("parts/normal/9.png", "/dev/zero"), "parts/normal/9.png is not there, or no plain file"),
+    (IMPORT, pipe("parts/normal/9.png"), "parts/normal/9.png is not there, or no plain file"),
+    (IMPORT, hole("parts/normal/9.png"), "no plain file of at most 4 GiB"),
+    (IMPORT, put("parts/normal/0.png", promising(10**6, 10**6)), "it promises 1000000000000 pixels"),
+    (IMPORT, put("d/own/p/own.json", '{"format": 1, "images": [], "files": {"a.png": 3}}'), "a.png is missing"),
+    (IMPORT, both(remove("parts/masks"), put("parts/abnormal/0.json", '{"shapes": [3]}')), "a whole labelme file"),
+    ("data import l.csv --data-root d", put("l.csv", "image,label\nparts/normal/0.png,ok\n" * 2), "names image"),
+    ("data import l.csv --data-root d", put("l.csv", "image,label\n" + "parts/normal/0.png,ok\n" * 2), "twice"),
     (IMPORT, put("d"), "is a file, not a folder"),
     (IMPORT + " --data-root parts", None, "would lie inside the source"),
     (IMPORT, put("d/own/p/x.txt"), "was not made by aupimo data import"),
@@ -329,7 +423,7 @@ CASES = [
     ("data import list.csv --data-root d", put("list.csv", "a,b\n"), "it needs image and label"),
     ("data import list.csv --data-root d", put("list.csv", b"image,label\n\xff\xfe\n"), "not UTF-8"),
     ("data import list.csv --data-root d", put("list.csv", '"' + "a" * 200_000), "list.csv"),
-    (CHECK + " --fpr-bounds 1e-320 1e-4", None, "too small to be measured"),
+    (CHECK + " --fpr-bounds 1e-320 1e-4", None, "in order and in [1e-15, 1]"),
     (CHECK + " --fpr-bounds 1e-4 1e-5", None, "in order"),
     (CHECK + " --fpr-bounds nan nan", None, "in order"),
     (CHECK + " --fpr-bounds 1e-5 1e400", None, "in order"),
@@ -349,6 +443,14 @@ CASES = [
     (CHECK, put("x/ground_truth/cut/0.png", ""), "x/ground_truth/cut/0.png"),
     (CHECK, cut_short("x/train/good/0.png"), "x/train/good/0.png"),
     (CHECK, put("x/test/cut/1.jpg"), "1.jpg"),
+    (CHECK, put("x/test/cut/1.jfif"), "holds 1.jfif, which will be ignored"),
+    (CHECK, put("x/test/cut/1.jp2"), "holds 1.jp2, which will be ignored"),
+    (CHECK, put("x/train/good/0.png", promising(10**6, 10**6)), "it promises 1000000000000 pixels"),
+    (CHECK, pipe("x/ground_truth/cut/0.png"), "it is no plain file"),
+    (CHECK, link("x/train/good/9.png", "nowhere"), "cannot be read as an image"),
+    (CHECK, link("x/train/good/9.png", "/dev/zero"), "it is no plain file"),
+    (CHECK, link("x/test/cut", "x/test/good"), "a mask without an image"),
+    (CHECK + " --image-size 9", None, "expected 2 arguments"),
     (MAKE + " --seed -1", None, "'-1' is no seed"),
     (MAKE + f" --seed {HUGE}", None, "is no seed"),
     (MAKE + " --from-folder x", None, "and VisA's categories come from a folder"),
@@ -364,6 +466,15 @@ CASES = [
     (MAKE, put("d/photos/brick/x"), "it has no folder train/good"),
     (MAKE, record(DEEP), "nested too deeply"),
     (MAKE, record('{"recipe": 1e999}'), "dataset.json is not a record"),
+    (MAKE, record('{"recipe": 1, "seed": 0, "files": {"train/good/0.png": 9}}'), "0.png has another size than when"),
+    (MAKE, record('{"recipe": 1, "seed": 0, "files": {"train/good/1.png": 0}}'), "1.png is missing"),
+    (MAKE, record('{"recipe": 1, "seed": 0, "files": {"train/good/1.png": 0}}'), "0.png was added"),
+    (MAKE, record('{"recipe": 1, "seed": 0, "files": 3}'), "dataset.json is not a record"),
+    (LEATHER, link("leather/test/cut/9.png", "/dev/zero"), "9.png is no plain file of at most 4 GiB"),
+    (LEATHER, pipe("leather/test/cut/9.png"), "9.png is no plain file of at most 4 GiB"),
+    (LEATHER, hole("leather/test/cut/9.png"), "9.png is no plain file of at most 4 GiB"),
+    (LEATHER, link("leather/test/cut/x", "leather"), "is a link to a folder that it lies in"),
+    ("data make visa/candle --data-root d --from-folder x", None, "is not VisA with candle"),
     ("data make mvtec/leather --data-root d --from-folder nowhere", None, "nowhere"),
     ("data make mvtec/leather --data-root d --from-folder x", remove("x/ground_truth"), "x"),
     (RUN + " --seed -1", None, "'-1' is no seed"),
@@ -379,6 +490,10 @@ CASES = [
     (RUN, remove("root/own/x/ground_truth"), "root/own/x has a problem, named above"),
     (RUN, remove("root/own/x/test/good"), "problem"),
     (RUN, put("root/own/x/test/cut/0.png", "no picture"), "problem"),
+    (RUN, put("root/own/x/own.json", '{"format": 1, "images": [], "files": {"a.png": 3}}'), "a.png is missing"),
+    (RUN, put("root/own/x/own.json", "{"), "own.json is not a record"),
+    (RUN, pipe("root/own/x/test/cut/0.png"), "problem"),
+    (RUN, link("root/own/x/test/cut/0.png", "/dev/zero"), "problem"),
     (RUN + " --notebooks nowhere", None, "no course notebooks"),
     (RUN + f" --notebooks {LONG}", None, "the name is too long"),
     (RUN + " --notebooks root", None, "no course notebooks"),
@@ -421,7 +536,7 @@ def files(folder: Path) -> dict[str, tuple[int, int]]:
 )
 def test_it_ends_in_a_sentence(line, change, words, tmp_path, monkeypatch, capsys):
     arguments = shlex.split(line)
-    for path, content in sound((arguments or ["score"])[0]).items():
+    for path, content in sound("leather" if line == LEATHER else (arguments or ["score"])[0]).items():
         put(path, content)(tmp_path, None)
     monkeypatch.chdir(tmp_path)
     before = files(tmp_path)

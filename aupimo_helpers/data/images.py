@@ -75,6 +75,12 @@ def _explained(path: Path, what: str) -> Iterator[None]:
         raise ProblemError.of(path, f"cannot be read as {article} {what} ({reason})", remedy) from error
 
 
+def _require_possible(path: Path, pixels: int) -> None:
+    """Refuse a header that promises more pixels than any compression holds, before memory is taken for them."""
+    if pixels > 10_000 * (size := path.stat().st_size):
+        raise ValueError(f"it promises {pixels} pixels in {size} bytes")
+
+
 def require_memory(path: Path, shape: Sequence[int], per_value: int) -> None:
     """Refuse what a header promises, before it is decoded, where the memory does not suffice."""
     import psutil
@@ -91,6 +97,8 @@ def _open(path: str | Path, what: str, *, lenient: bool = False) -> Image.Image:
     path = Path(path)
     with _explained(path, what):
         with Image.open(path) as image:
+            if image.format in ("PNG", "GIF"):
+                _require_possible(path, image.width * image.height)
             require_memory(path, (image.height, image.width, len(image.getbands())), 8)
             frames, tiles = getattr(image, "n_frames", 1), str(image.tile)
             # A phone's MPO file is a JPEG with a second, smaller picture behind the one that everybody sees.
@@ -126,7 +134,9 @@ def _opaque(image: Image.Image, path: Path) -> Image.Image:
 def shown_size(path: Path, what: str = "image") -> tuple[int, int]:
     """Height and width of an image as people see it, from its header."""
     with _explained(path, what), Image.open(path) as image:
-        sideways = image.getexif().get(274, 1) > 4 and image.format != "TIFF"
+        # Pillow decodes a whole PNG to look for EXIF behind the pixels, where hardly any program writes it.
+        exif = image.getexif() if image.format != "PNG" or "exif" in image.info else {}
+        sideways = exif.get(274, 1) > 4 and image.format != "TIFF"
         return (image.width, image.height) if sideways else (image.height, image.width)
 
 
@@ -317,11 +327,14 @@ def _map_header(path: Path) -> tuple[tuple[int, ...], np.dtype]:
         import tifffile
 
         with tifffile.TiffFile(path) as tiff:
-            if len(tiff.series) != 1:
-                raise ValueError(f"it holds {len(tiff.series)} pictures, expected one")
-            if 0 in tiff.series[0].keyframe.databytecounts:
+            page, number = tiff.pages.first, len(tiff.pages)
+            if number != 1:
+                raise ValueError(f"it holds {number} pictures, expected one")
+            if 0 in page.databytecounts:
                 raise ValueError("a part of its pixels is missing")
-            return tiff.series[0].shape, np.dtype(tiff.series[0].dtype)
+            shape = tuple(map(int, page.shape))  # where it is damaged, it may hold tuples
+            _require_possible(path, math.prod(shape))
+            return shape, np.dtype(page.dtype)
     with Image.open(path) as image:
         dtype = {"I": np.int32, "F": np.float32}.get(image.mode[:2], np.uint16 if ";16" in image.mode else np.uint8)
         bands = len(image.getbands())
@@ -359,7 +372,7 @@ def read_map(path: str | Path) -> NDArray:
         elif path.suffix.lower() in (".tif", ".tiff"):
             import tifffile
 
-            scores = tifffile.imread(path).reshape(size)
+            scores = tifffile.imread(path, key=0).reshape(size)
         else:
             with Image.open(path) as image:
                 scores = np.asarray(image)
