@@ -75,5 +75,7 @@ def tiny_data(tmp_path):
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(rng.integers(0, 256, (64, 64, 3), dtype=np.uint8)).save(path)
     (root / "own" / "tiny" / "ground_truth" / "cut").mkdir(parents=True)
-    Image.new("L", (64, 64), 255).save(root / "own" / "tiny" / "ground_truth" / "cut" / "0.png")
+    mask = Image.new("L", (64, 64))
+    mask.paste(255, (20, 20, 40, 40))
+    mask.save(root / "own" / "tiny" / "ground_truth" / "cut" / "0.png")
     return root
