@@ -9,22 +9,13 @@ import shlex
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import compress
 from pathlib import Path, PurePosixPath
 
 import numpy as np
 from tqdm import tqdm
 
-from aupimo_helpers.data.images import (
-    IMAGE_SUFFIXES,
-    MAP_SUFFIXES,
-    is_clutter,
-    map_size,
-    pair_masks,
-    read_map,
-    read_mask,
-    shown_size,
-    warn_of_inverted,
-)
+from aupimo_helpers.data import images
 from aupimo_helpers.data.pictures import NORMAL_NAMES, NORMAL_TEST_NAMES
 from aupimo_helpers.errors import InputError, MissingError, Problem, ProblemError, collecting
 from aupimo_helpers.files import walk
@@ -70,7 +61,7 @@ def _files(folder: Path, suffixes: Sequence[str], what: str, top: str) -> tuple[
         if path.suffix.lower() in suffixes and path.is_file() and not hidden:
             parts = inner.with_suffix("").parts
             found.append(("/".join(parts[1:] if len(parts) > 1 and parts[0] == top else parts), path))
-        elif not any(map(is_clutter, inner.parts)):
+        elif not any(map(images.is_clutter, inner.parts)):
             others.append(path)
     if not found:
         raise MissingError(f"No {what} in {folder}: expected files that end in {', '.join(suffixes)}.")
@@ -80,19 +71,15 @@ def _files(folder: Path, suffixes: Sequence[str], what: str, top: str) -> tuple[
 def pair_files(
     maps_folder: str | Path, masks_folder: str | Path, *, missing_mask_is_normal: bool = False
 ) -> list[Pair]:
-    """Find the mask of each score map by relative path; the pairs come sorted by name.
-
-    A map ``DIR/color/000.npy`` has the mask ``DIR/color/000.png`` or, as in MVTec AD, ``DIR/color/000_mask.png`` (any
-    image format). A first folder ``test`` among the maps and ``ground_truth`` among the masks is passed over.
-    """
+    """Find the mask of each score map by relative path, ``cut/000`` or ``cut/000_mask``; the pairs sorted by name."""
     maps_folder, masks_folder = Path(maps_folder), Path(masks_folder)
-    maps, _ = _files(maps_folder, MAP_SUFFIXES, "score maps", "test")
-    masks, others = _files(masks_folder, IMAGE_SUFFIXES, "masks", "ground_truth")
+    maps, _ = _files(maps_folder, images.MAP_SUFFIXES, "score maps", "test")
+    masks, others = _files(masks_folder, images.IMAGE_SUFFIXES, "masks", "ground_truth")
     stems: dict[str, Path] = {}
     for stem, path in maps:
         if stems.setdefault(stem, path) is not path:
             raise InputError(f"Two score maps have the same name: {stems[stem]} and {path}; keep one of them.")
-    found, extra, problems = pair_masks(maps, masks)
+    found, extra, problems = images.pair_masks(maps, masks)
     remedy = f"Put masks into folders of the names of those in {maps_folder}, or remove what is not needed"
     for mask in extra:
         names = {mask.stem, mask.stem.removesuffix("_mask")} if mask.parent == masks_folder else set()
@@ -142,34 +129,31 @@ def _anomalous(pairs: Sequence[Pair]) -> list[int]:
     problems: list[Problem] = []
     for index, pair in enumerate(tqdm(pairs, "Masks", unit="mask", disable=None, leave=False)):
         with collecting(problems):
-            size = map_size(pair.map_path)
+            size = images.map_size(pair.map_path)
             if pair.mask_path is None:
                 continue
-            mask_size = shown_size(pair.mask_path, "mask")
+            mask_size = images.shown_size(pair.mask_path, "mask")
             if mask_size != size:
                 sizes = [f"{height} x {width}" for height, width in (size, mask_size)]
                 what = f"has {sizes[0]} pixels, but its mask {pair.mask_path} has {sizes[1]}"
                 raise ProblemError.of(pair.map_path, what, "Bring both to one size, masks without interpolation")
-            mask = read_mask(pair.mask_path)
+            mask = images.read_mask(pair.mask_path)
             if mask.any():
                 anomalous.append(index)
             if mask.mean() > 0.5:
                 large.append(pair.mask_path)
     if problems:
         raise ProblemError(problems)
-    warn_of_inverted(large)
+    images.warn_of_inverted(large)
     return anomalous
 
 
 def normal_by_folder(names: Sequence[str], normal: Sequence[bool]) -> dict[str, tuple[int, int]]:
     """Of every folder not called good (or normal, or ok) that has normal images: their number, and that of all."""
     folders = [str(PurePosixPath(name).parent) for name in names]
-    counts = Counter(folders), Counter(folder for folder, is_normal in zip(folders, normal, strict=True) if is_normal)
-    return {
-        folder: (count, counts[0][folder])
-        for folder, count in counts[1].items()
-        if not set(folder.lower().split("/")) & {*NORMAL_NAMES, *NORMAL_TEST_NAMES}
-    }
+    count, normals = Counter(folders), Counter(compress(folders, normal))
+    good = {*NORMAL_NAMES, *NORMAL_TEST_NAMES}
+    return {name: (n, count[name]) for name, n in normals.items() if good.isdisjoint(name.lower().split("/"))}
 
 
 def _require_confirmed(names: Sequence[str], normal: Sequence[bool], confirmed: Sequence[str]) -> None:
@@ -177,8 +161,7 @@ def _require_confirmed(names: Sequence[str], normal: Sequence[bool], confirmed: 
     if unknown := set(confirmed) - {str(PurePosixPath(name).parent) for name in names}:
         raise InputError(f"--normal-folder {min(unknown)}: none of the score maps lies in such a folder, correct it.")
     by_folder = normal_by_folder(names, normal)
-    whole = [folder for folder, (count, all_of_it) in by_folder.items() if count == all_of_it]
-    if unclear := [folder for folder in whole if folder not in confirmed]:
+    if unclear := [folder for folder, (n, count) in by_folder.items() if n == count and folder not in confirmed]:
         say = " ".join(f"--normal-folder {shlex.quote(folder)}" for folder in unclear)
         raise InputError(
             f"All images in {', '.join(unclear)} would count as normal, since no mask marks a pixel in them: add "
@@ -188,8 +171,8 @@ def _require_confirmed(names: Sequence[str], normal: Sequence[bool], confirmed: 
 
 def _read_pair(pair: Pair, kinds: dict[str, Path]) -> Stack:
     """Read a score map and put its mask beside it; ``kinds`` gathers an example of each kind of numbers."""
-    scores = read_map(pair.map_path)
-    mask = read_mask(pair.mask_path) if pair.mask_path else np.zeros(scores.shape, dtype=bool)
+    scores = images.read_map(pair.map_path)
+    mask = images.read_mask(pair.mask_path) if pair.mask_path else np.zeros(scores.shape, dtype=bool)
     stack = checks.make_stack(scores[None], mask[None], name=str(pair.map_path))
     whole = bool((scores[0] == np.floor(scores[0])).all() and (scores == np.floor(scores)).all())
     if not whole or scores.max() > 255:  # few small whole numbers can be either: a map that is 0 everywhere

@@ -145,6 +145,7 @@ def test_whatever_is_done_to_a_file_it_is_read_or_refused(name, tmp_path_factory
     @settings(deadline=5000, suppress_health_check=list(HealthCheck))
     @given(EDITS)
     @example([("flip", 12, b"\x01")])  # made a TIFF's width a tuple
+    @example([("flip", 153, b"\r")])  # made a TIFF's tile larger than the memory
     @example([("put", 189, b"\x95\x14\xc4\xf5\xf0\x13\xbd\x8d\xd1")])  # made tifffile's list of series endless
     def run(edits):
         (folder / name).write_bytes(edited(whole, edits))

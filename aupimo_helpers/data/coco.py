@@ -53,10 +53,6 @@ def read_coco(source: Path, choice: str, problems: list[Problem]) -> list[Pictur
             for name, size, shapes, faults in _entries(file):
                 with collecting(problems):
                     image = _find(name, by_name, root, file)
-                    if image in seen:
-                        raise ProblemError.of(
-                            image, f"is listed twice, the second time in {file}", "Keep one of them"
-                        )
                     seen.add(image)
                     if faults:
                         raise ProblemError(faults)
@@ -79,9 +75,8 @@ def _find(name: str, by_name: dict[str, list[Path]], root: Path, file: Path) -> 
         closer = [path for path in closer if path.is_relative_to(file.parent)] or closer
     if len(closer) != 1:
         what = f"is not in {root}" if not closer else f"could be {closer[0]} or {closer[1]}"
-        raise ProblemError.of(
-            Path(f"{file}, image {name}"), what, "Put each image that the file names into the folder"
-        )
+        remedy = "Put each image that the file names into the folder"
+        raise ProblemError.of(Path(f"{file}, image {name}"), what, remedy)
     return closer[0]
 
 
@@ -106,9 +101,8 @@ def _entries(file: Path) -> list[tuple[str, tuple[int, int] | None, list[dict[st
             where = Path(f"{file}, annotation {entry.get('id', number)} of {names.get(image, 'an unknown image')}")
             if image not in names or category not in labels:
                 what = "image" if image not in names else "category"
-                raise ProblemError.of(
-                    where, f"is about the {what} {entry[f'{what}_id']!r}, which is not listed", _EXPORT
-                )
+                fault = f"is about the {what} {entry[f'{what}_id']!r}, which is not listed"
+                raise ProblemError.of(where, fault, _EXPORT)
             with collecting(faults[image]):
                 shapes[image] += _shapes(entry, labels[category], sizes[image], where)
     except (KeyError, TypeError, AttributeError, ValueError, OverflowError) as error:

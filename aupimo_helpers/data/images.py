@@ -333,7 +333,7 @@ def _map_header(path: Path) -> tuple[tuple[int, ...], np.dtype]:
             if 0 in page.databytecounts:
                 raise ValueError("a part of its pixels is missing")
             shape = tuple(map(int, page.shape))  # where it is damaged, it may hold tuples
-            _require_possible(path, math.prod(shape))
+            _require_possible(path, max(math.prod(shape), math.prod(page.tile or ())))
             return shape, np.dtype(page.dtype)
     with Image.open(path) as image:
         dtype = {"I": np.int32, "F": np.float32}.get(image.mode[:2], np.uint16 if ";16" in image.mode else np.uint8)

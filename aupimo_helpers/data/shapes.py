@@ -190,9 +190,8 @@ def _paste(size: tuple[int, int], shape: dict[str, Any], where: Path) -> NDArray
             require_memory(where, image.size, 8)
             piece = np.asarray(image.convert("L")) > 0
     except (KeyError, TypeError, SyntaxError, binascii.Error, UnidentifiedImageError, OSError) as error:
-        raise ProblemError.of(
-            where, "holds no readable mask", "Save it again in labelme, or draw a polygon"
-        ) from error
+        remedy = "Save it again in labelme, or draw a polygon"
+        raise ProblemError.of(where, "holds no readable mask", remedy) from error
     mask = np.zeros(size, dtype=bool)
     left, top = (round(value) for value in shape["points"].min(axis=0))
     rows, columns = np.nonzero(piece)

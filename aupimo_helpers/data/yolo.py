@@ -44,9 +44,7 @@ def _class_names(path: Path) -> dict[int, str]:
         pairs = names.items() if isinstance(names, dict) else enumerate(names)
         return {int(number): str(name).strip() for number, name in pairs}
     except (yaml.YAMLError, KeyError, TypeError, ValueError, RecursionError) as error:
-        raise InputError(
-            f"{path} does not name the classes: give a list 'names' in YAML, as YOLO wants it."
-        ) from error
+        raise InputError(f"{path} does not name the classes: give it a list 'names' in YAML.") from error
 
 
 def read_yolo(source: Path, choice: str, problems: list[Problem]) -> list[Picture]:
@@ -105,8 +103,7 @@ def _shape(words: list[str], size: tuple[int, int], names: dict[int, str] | None
         outside = next(number for number in numbers if not 0 <= number <= 1)
         raise ProblemError.of(where, f"has the coordinate {outside:g}, which is not a share of the image", export)
     if names is not None and kind not in names:
-        raise ProblemError.of(
-            where, f"is of the class {kind}, which has no name", "Name it in data.yaml or classes.txt"
-        )
+        what = f"is of the class {kind}, which has no name"
+        raise ProblemError.of(where, what, "Name it in data.yaml or classes.txt")
     label = names[kind] if names else f"class_{kind}"
     return {"label": label, "shape_type": "polygon", "points": numbers.reshape(-1, 2) * [size[1], size[0]]}
