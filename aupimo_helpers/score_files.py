@@ -108,8 +108,7 @@ def pair_files(
 
 def pair_images(images_folder: str | Path, pairs: Sequence[Pair]) -> dict[str, Path]:
     """Find the image of each map, by the map's name, where masks are found in the same way."""
-    images, _ = _files(Path(images_folder), IMAGE_SUFFIXES, "images", "test")
-    by_stem = dict(images)
+    by_stem = dict(_files(Path(images_folder), images.IMAGE_SUFFIXES, "images", "test")[0])
     found, problems = {}, []
     for pair in pairs:
         stem = PurePosixPath(pair.name.removeprefix("test/")).with_suffix("").as_posix()
