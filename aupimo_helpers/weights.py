@@ -84,7 +84,7 @@ def load_imagenet_weights(model: "Padim | Patchcore") -> None:
 
 
 def require_weights(backbone: str) -> None:
-    """Make sure that a timm backbone's ImageNet weights are whole on this machine or can be downloaded.
+    """Make sure that a timm backbone's ImageNet weights are whole on this machine, or can be downloaded.
 
     Asks the Hugging Face hub once, for 5 s at most; left to itself, huggingface_hub tries again for 45 s.
 
@@ -104,7 +104,11 @@ def require_weights(backbone: str) -> None:
     if not repository:
         return  # an unknown backbone, or weights from elsewhere: timm has its own words for that
     name = "model.safetensors"
-    if isinstance(hub.try_to_load_from_cache(repository, name), str):
+    cached = hub.try_to_load_from_cache(repository, name)
+    if isinstance(cached, str):
+        file = Path(cached).resolve()  # the hub's cache names it by its SHA-256, and never looks at it again
+        if re.fullmatch("[0-9a-f]{64}", file.name) and hashlib.sha256(file.read_bytes()).hexdigest() != file.name:
+            raise InputError(f"{file}, the ImageNet weights of {backbone}, is damaged: delete it, and run again.")
         return
     try:
         hub.get_hf_file_metadata(hub.hf_hub_url(repository, name), timeout=5)

@@ -1,3 +1,4 @@
+import hashlib
 import http.server
 import os
 import shutil
@@ -201,6 +202,18 @@ def test_a_damaged_file_of_weights_is_one_sentence_before_any_work(weights_file,
     assert "\n" not in str(caught.value)
     assert not root.exists()
     assert make_padim(PadimSettings(pre_trained=False))
+
+
+def test_a_damaged_file_in_the_hubs_cache_is_named(tmp_path, monkeypatch):
+    content = b"weights"
+    blob = tmp_path / hashlib.sha256(content).hexdigest()
+    (tmp_path / "model.safetensors").symlink_to(blob)
+    monkeypatch.setattr("huggingface_hub.try_to_load_from_cache", lambda *_: str(tmp_path / "model.safetensors"))
+    blob.write_bytes(content)
+    weights.require_weights("resnet18")
+    blob.write_bytes(content[:-1])
+    with pytest.raises(InputError, match=f"{blob.name}, the ImageNet weights of resnet18, is damaged: delete it"):
+        weights.require_weights("resnet18")
 
 
 def test_weights_that_are_not_installed_are_named(monkeypatch):
