@@ -103,7 +103,7 @@ def aupimo_at_a_glance(predictions: Predictions) -> plt.Figure:
     left, right = figure.subfigures(1, 2, width_ratios=[1.0, 1.15], wspace=0.03)
     left.suptitle("1   Normal images set the threshold", x=0.03, ha="left", fontweight="bold", fontsize=13)
     right.suptitle(
-        "2   Each image's score: the area in the blue zone", x=0.08, ha="left", fontweight="bold", fontsize=13
+        "2   Each image's score: the area in the blue range", x=0.08, ha="left", fontweight="bold", fontsize=13
     )
     draw_images(left, predictions, examples, scores)
     draw_curves(right, predictions, examples)
