@@ -408,7 +408,7 @@ def test_the_datamodule_reads_every_image_and_mask(leather_root):
     table = data.defects("synthetic/leather", leather_root)
     assert (len(datamodule.train_data), len(datamodule.test_data)) == (200, 32 + len(table))
     batch = next(iter(datamodule.train_dataloader()))
-    assert tuple(batch.image.shape) == (32, 3, 256, 256)
+    assert tuple(batch.image.shape) == (4, 3, 256, 256)
     areas = {}
     for batch in datamodule.test_dataloader():
         for path, mask in zip(batch.image_path, batch.gt_mask, strict=True):
