@@ -41,6 +41,8 @@ FOREIGN_SUFFIXES = (
 )
 MAP_SUFFIXES = (".npy", ".npz", ".tif", ".tiff", ".png")
 
+_ALWAYS_THERE = 2**25  # bytes of memory
+
 # Pascal VOC's colour of the pixels around an object that belong to nothing. Pixels of an anomalous image that are not
 # anomalous count nowhere in AUPIMO, so this is the same as passing over them.
 VOID = 0xE0E0C0
@@ -85,7 +87,10 @@ def require_memory(path: Path, shape: Sequence[int], per_value: int) -> None:
     """Refuse what a header promises, before it is decoded, where the memory does not suffice."""
     import psutil
 
-    need, free = math.prod(shape) * per_value, psutil.virtual_memory().available
+    need = math.prod(shape) * per_value
+    if need < _ALWAYS_THERE:  # asking takes as long as reading a small image
+        return
+    free = psutil.virtual_memory().available
     if need > free:
         what = f"has {' x '.join(map(str, shape))} values, for which {need / 1e9:.1f} GB of memory are needed"
         remedy = f"Close other programs ({free / 1e9:.1f} GB are free), or make it smaller"

@@ -316,10 +316,12 @@ def test_a_size_is_compared_before_a_map_is_decoded(tmp_path, capsys, suffix, mo
 
 def test_a_map_larger_than_the_memory(tmp_path, capsys, monkeypatch):
     write_set(tmp_path)
+    for name in ("000", "001"):
+        np.save(tmp_path / "maps" / "good" / f"{name}.npy", np.zeros((2000, 2000), dtype=np.float32))
     monkeypatch.setattr("psutil.virtual_memory", lambda: SimpleNamespace(available=500_000))
     message = refused(tmp_path, capsys)
-    assert "has 160 x 160 values, for which 0.0 GB of memory are needed" in message
-    assert "make it smaller (11):" in message
+    assert "has 2000 x 2000 values, for which 0.1 GB of memory are needed" in message
+    assert "make it smaller (2):" in message
 
 
 @pytest.mark.parametrize("field", ["encrypted", "compression"])
