@@ -3,14 +3,25 @@
 import numpy as np
 import pytest
 import scipy.stats
-from notebook_runs import EMBEDDED, assert_exercises, run, verdicts
+from notebook_runs import EMBEDDED, ROOT, assert_exercises, run, verdicts
+from PIL import Image
 
 pytestmark = pytest.mark.notebook
 TARGET = 1e-4
 NUMBERS = ("13.1", "13.2", "13.3", "13.4")
 SPLITS = ("in_first[:20]", "fpr_of_others[:20]", "images_of_others[:20]", "exceeded", "high", "most", "margins")
 SHIPPED = ("float(threshold)", "false_pixels", "recalls", "[float(other) for other in others]", "shown", "budget_fpr")
-DECISIONS = ("differ", "differ_wide", "differ_exported", "compared", "at_1", "megabytes", "len(rows)", "needed")
+DECISIONS = (
+    "differ",
+    "differ_wide",
+    "differ_exported",
+    "compared",
+    "at_1",
+    "megabytes",
+    "len(rows)",
+    "needed",
+    "score_range",
+)
 AGAIN = "on_other_half(TARGET_FPR)[2][:20].mean(axis=1)"
 QUANTILES = "np.quantile(fpr_of_others, [0.025, 0.5, 0.975])"
 VARIABLES = (*SPLITS, *SHIPPED, *DECISIONS, AGAIN, QUANTILES, verdicts(*NUMBERS))
@@ -115,7 +126,30 @@ def test_what_the_text_says_of_the_leather(values, dataset):
     assert compared["mean recall"][1] == pytest.approx(0.68, abs=0.005)
     assert values["at_1"] == pytest.approx(2e-4, abs=5e-5)
     assert values["differ_wide"] == [1, 0]
+    threshold = np.float32(values["float(threshold)"])
+    step = threshold - np.nextafter(
+        threshold, np.float32(0)
+    )  # what the threshold's own pixel is above the next number
+    assert step / np.float32(values["score_range"]) + np.float32(0.5) == 0.5
     assert values["megabytes"] == pytest.approx(19, abs=0.5)
+
+
+def test_a_model_in_onnx_decides_as_the_raw_score(second_path, tmp_path):
+    pytest.importorskip("onnxscript")
+    runtime = pytest.importorskip("onnxruntime")
+    folder = str(tmp_path)
+    exported = (
+        f"make_engine({folder!r}).export(model, 'onnx', export_root={folder!r}, input_size=settings.image_size)"
+    )
+    found = run("13", {}, (exported, "float(threshold)", "rows"))
+    session = runtime.InferenceSession(found[exported])
+    second = second_path()
+    for i in [*found["rows"], *range(0, len(second.maps), 10)]:
+        image = np.asarray(Image.open(ROOT / "datasets" / second.paths[i]), dtype=np.float32) / 255
+        mask, label = session.run(["pred_mask", "pred_label"], {"input": image.transpose(2, 0, 1)[None]})
+        expected = second.maps[i] >= found["float(threshold)"]
+        np.testing.assert_array_equal(mask.squeeze(), expected)
+        assert label.squeeze() == expected.any()
 
 
 def test_own_pictures(own):
