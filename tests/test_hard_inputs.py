@@ -75,7 +75,7 @@ def layout(normal: str, test: str, defect: str, masks: str) -> dict[str, bytes]:
 @cache
 def sound(command: str) -> dict[str, bytes | str]:
     """The files that a command works on, by path."""
-    if command == "score":
+    if command in ("score", "threshold"):
         maps = {"maps/good/0.npy": npy(), "maps/good/1.npy": npy(), "maps/cut/0.npy": npy(0.5)}
         return maps | {"masks/cut/0.png": png(value=255)}
     if command == "compare":
@@ -236,6 +236,7 @@ def cut_short(path, share=0.5):
 # ------------------------------------------------------------------------------------------- the table
 
 SCORE = "score --maps maps --masks masks --missing-mask normal --fpr-bounds 0.01 0.1 -o o.json"
+THRESHOLD = "threshold --maps maps --masks masks --missing-mask normal --fpr 0.1"
 COMPARE = "compare a.json b.json -o o.png"
 IMPORT = "data import parts --name p --data-root d"
 CHECK = "data check x"
@@ -293,6 +294,19 @@ CASES = [
     (SCORE + " --fpr-bounds 1e-9 0.1", None, "1000000000"),
     (SCORE + " --missing-mask", None, "expected one argument"),
     ("score --maps maps", None, "the following arguments are required"),
+    ("threshold", None, "one of the arguments --maps --scores is required"),
+    ("threshold --maps maps", None, "--maps needs --masks"),
+    (THRESHOLD + " --scores a.json", None, "not allowed with argument"),
+    ("threshold --scores a.json --fpr 0.1", None, "leave out --masks and --fpr"),
+    ("threshold --scores a.json", None, "no file of scores at a.json"),
+    ("threshold --scores maps/good/0.npy", None, "maps/good/0.npy is not a file of scores"),
+    (THRESHOLD + " --fpr 0", None, "Expected --fpr to lie in (0, 1]"),
+    (THRESHOLD + " --fpr 10%", None, "invalid float value: '10%'"),
+    (THRESHOLD + " --fpr 1e-9", None, "add normal images or raise"),
+    (THRESHOLD, remove("maps/good"), "at least one normal image"),
+    (THRESHOLD, put("masks/cut/0.png", png(value=0)), "at least one anomalous image"),
+    (THRESHOLD, put("maps/good/0.npy", as_bytes(np.save, np.ones((64, 64), np.float32))), "use the raw, unclipped"),
+    (THRESHOLD, put("maps/cut/0.npy", npy(size=(3, 3))), "its mask masks/cut/0.png has 64 x 64"),
     (SCORE, renamed("masks/cut", "masks/.cut"), "No masks in masks"),
     (SCORE, put("masks/.dent/0.png", png(value=255)), "masks/.dent/0.png is hidden"),
     (SCORE, put("masks/dent/0.npy", npy()), "masks/dent/0.npy is no image file that could be a mask"),

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from aupimo_helpers.commands.options import add_fpr_bounds
+from aupimo_helpers.commands.options import add_fpr_bounds, add_maps
 from aupimo_helpers.errors import InputError, noting
 from aupimo_helpers.files import atomic_file, require_writable
 
@@ -20,15 +20,9 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         description="Compute the exact AUPIMO of each image from anomaly score maps and masks on disk, from any "
         "framework. A map color/000.npy has the mask color/000.png or, as in MVTec AD, color/000_mask.png.",
     )
-    text = "score maps, higher is more anomalous: .npy, .npz, .tif(f) (float or 16 bit) or .png (16 bit)"
-    parser.add_argument("--maps", required=True, metavar="DIR", help=text)
-    parser.add_argument("--masks", required=True, metavar="DIR", help="masks: images, black is normal")
+    add_maps(parser)
     text = "where to write the scores; FILE.csv goes beside it"
     parser.add_argument("-o", "--output", required=True, metavar="FILE.json", help=text)
-    text = "what a map without a mask is: an error (default), or a normal image"
-    parser.add_argument("--missing-mask", choices=("error", "normal"), default="error", help=text)
-    text = "a folder of maps, all of which are normal although it is not called good; repeat it for others"
-    parser.add_argument("--normal-folder", action="append", default=[], metavar="NAME", help=text)
     add_fpr_bounds(parser)
     parser.add_argument("--report", metavar="DIR", type=Path, help="write a report, DIR/index.html, too")
     text = "for the report: the images, named as their maps, of any size"
