@@ -5,9 +5,11 @@ from itertools import combinations
 
 import numpy as np
 import pytest
+import torch
 from notebook_runs import EMBEDDED, assert_exercises, run, verdicts
 from scipy.ndimage import binary_dilation, distance_transform_cdt, label
 from scipy.stats import rankdata
+from torchmetrics.functional.classification import binary_auroc
 
 from aupimo_helpers import benchmark
 
@@ -23,6 +25,7 @@ VARIABLES = (
     "opposite",
     "taus",
     "widest.to_dict()",
+    "[list(row) for row in turned.itertuples()]",
     "grown",
     "tiny_table",
     "smallest",
@@ -175,6 +178,12 @@ def test_the_benchmark_counted_by_hand(both):
     widest = values["widest.to_dict()"]
     assert (widest["model"], widest["dataset"]) == ("padim_wr50", "visa/pcb1")
     assert [widest["auroc"], widest["aupimo"]] == pytest.approx([0.988, 0.009], abs=5e-4)
+    turned = values["[list(row) for row in turned.itertuples()]"]
+    on_leather = published[published["dataset"] == "mvtec/leather"]
+    for model, *ranks in turned:
+        own = on_leather[on_leather["model"] == model].iloc[0]
+        assert ranks == [1 + (on_leather[metric] > own[metric]).sum() for metric in ("auroc", "aupimo")]
+    assert [rank for _, *ranks in turned for rank in ranks] == [2, 13, 11, 4]
 
 
 def test_what_the_text_says_of_the_benchmark():
@@ -182,6 +191,12 @@ def test_what_the_text_says_of_the_benchmark():
     assert (published["auroc"] >= 0.98).mean() > 0.5, "most pairs crowd into the last per cent"
     best = [published.loc[published.groupby("dataset")[metric].idxmax(), "model"] for metric in ("auroc", "aupimo")]
     assert (best[0].to_numpy() != best[1].to_numpy()).mean() > 0.5, "more than half have another best model"
+
+
+def test_torchmetrics_takes_raw_scores_for_logits():
+    scores, truth = torch.tensor([20.0, 30.0, 25.0]), torch.tensor([0, 1, 0])
+    assert binary_auroc(scores, truth) == 0.5
+    assert binary_auroc(scores / 30, truth) == 1
 
 
 def test_masks_drawn_wider(both):
