@@ -2,8 +2,8 @@
 
 They are the scores of the paper (Bertoldo et al., BMVC 2024, arXiv 2401.01984), one JSON file per model and data set,
 fetched once from the reference repository at one commit, checked against the SHA-256 in ``benchmark_registry.txt``
-and kept in a cache. A table of the means (model x data set), and the per-image scores of two data sets, come with the
-package and need no network.
+and kept in a cache. A table of the means (model x data set), the per-image scores of two data sets, and what other
+metrics say of all models and data sets, come with the package and need no network.
 
 ``models`` and ``datasets`` are names, all by default; an unknown one is an ``InputError``. ``source``, or for all
 calls the environment variable ``AUPIMO_BENCHMARK_DIR``, is a folder or a web address that holds the same files
@@ -220,6 +220,22 @@ def packaged_table() -> pd.DataFrame:
     """
     with resources.files("aupimo_helpers").joinpath("benchmark_means.txt").open(encoding="utf-8") as file:
         return pd.read_csv(file, comment="#", index_col="dataset").rename_axis(columns="model")
+
+
+def packaged_metrics() -> pd.DataFrame:
+    """Read the published pixel AUROC, AUPRO and AUPR (average precision), and the means, that come with the package.
+
+    One row per data set and model, columns ``dataset``, ``model``, ``auroc``, ``aupro``, ``aupr`` and ``aupimo``, the
+    mean AUPIMO of `packaged_table`; all in [0, 1].
+
+    Example:
+        >>> packaged_metrics()[["auroc", "aupro", "aupr", "aupimo"]].median().round(3).tolist()
+        [0.984, 0.915, 0.474, 0.486]
+    """
+    with resources.files("aupimo_helpers").joinpath("benchmark_other_metrics.txt").open(encoding="utf-8") as file:
+        other = pd.read_csv(file, comment="#")
+    means = packaged_table().reset_index().melt("dataset", value_name="aupimo")
+    return other.merge(means, on=["dataset", "model"], validate="one_to_one")
 
 
 def packaged_scores() -> pd.DataFrame:

@@ -225,6 +225,15 @@ class TestTables:
         assert means.mean()["patchcore_wr101"] == pytest.approx(0.6231, abs=5e-5)
         assert means.mean()["padim_r18"] == pytest.approx(0.2161, abs=5e-5)
 
+    def test_the_other_metrics_are_those_of_all_pairs(self):
+        metrics = benchmark.packaged_metrics().set_index(["dataset", "model"])
+        assert len(metrics) == metrics.index.nunique() == 27 * 13
+        known = metrics.loc[("visa/pcb1", "padim_wr50")]
+        assert known.to_dict() == pytest.approx(
+            {"auroc": 0.98752, "aupro": 0.858978, "aupr": 0.32098, "aupimo": 0.008602}
+        )
+        assert ((metrics >= 0) & (metrics <= 1)).all(axis=None)
+
 
 @needs_reference
 class TestPublishedFiles:
@@ -255,6 +264,16 @@ class TestPublishedFiles:
         pd.testing.assert_frame_equal(
             benchmark.packaged_table(), benchmark.table(scores), check_names=False, rtol=0, atol=5e-7
         )
+
+    def test_the_packaged_metrics_are_those_of_the_published_table(self):
+        published = pd.read_csv(REFERENCE / "other_metrics.csv")
+        published["dataset"] = published["collection"] + "/" + published["category"]
+        keys, metrics = ["dataset", "model"], ["auroc", "aupro", "aupr"]
+        published = published.sort_values(keys, ignore_index=True)
+        packaged = benchmark.packaged_metrics()
+        pd.testing.assert_frame_equal(packaged[keys + metrics], published[keys + metrics], rtol=0, atol=5e-7)
+        # The published table has the mean AUPIMO too: a mistake in the pairing would show.
+        np.testing.assert_allclose(packaged["aupimo"], published["mean_aupimo"], rtol=0, atol=1e-6)
 
     def test_the_packaged_scores_are_those_of_the_files(self, scores):
         packaged = benchmark.packaged_scores()

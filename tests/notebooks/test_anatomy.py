@@ -28,6 +28,7 @@ COURSE = [
     "11_your_own_data",
     "12_exact_and_fast",
     "13_operating_threshold",
+    "14_when_metrics_disagree",
 ]
 
 
