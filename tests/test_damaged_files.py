@@ -23,6 +23,8 @@ from aupimo_helpers.data.writing import RECORD, read_record
 from aupimo_helpers.errors import AupimoError, ProblemError, collecting
 from aupimo_helpers.scores import load_scores
 
+pytestmark = pytest.mark.slow
+
 RNG = np.random.default_rng(0)
 MAP = RNG.random((24, 32)).astype(np.float32)
 PIXELS = RNG.integers(0, 256, (24, 32, 3), dtype=np.uint8)

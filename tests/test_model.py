@@ -22,6 +22,8 @@ from aupimo_helpers.model import (
     predict,
 )
 
+pytestmark = pytest.mark.slow
+
 SETTINGS = PadimSettings(image_size=(64, 64))
 ROOT = Path(__file__).resolve().parents[1]
 

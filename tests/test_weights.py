@@ -16,6 +16,8 @@ from aupimo_helpers import model, weights
 from aupimo_helpers.errors import AupimoError, DownloadError, InputError, MissingError
 from aupimo_helpers.model import PadimSettings, make_padim, predict
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[1]
 
 

@@ -20,6 +20,8 @@ from aupimo_helpers.data import DEFECT_TYPES, check, sets
 from aupimo_helpers.errors import InputError, MissingError, WriteError
 from aupimo_helpers.synthesis import dataset as writer
 
+pytestmark = pytest.mark.slow
+
 SMALL = (6, 3, 2)  # train/good, test/good, per defect type
 
 
