@@ -1,5 +1,6 @@
 """Notebook 12: the toy, the 15 lines, the package and anomalib agree with a second path and with one another."""
 
+import importlib.util
 import json
 from fractions import Fraction
 from math import log
@@ -105,15 +106,9 @@ def test_own_pictures(own):
     assert_exercises(values[verdicts(*NUMBERS)], *NUMBERS)
 
 
-@pytest.mark.parametrize("size", ["256", "1024"])
-def test_the_committed_benchmark_holds_what_the_readme_says(size):
-    figures = json.loads(RESULTS.read_text())["sizes"][size]
-    (row,) = [
-        line
-        for line in (RESULTS.parents[2] / "README.md").read_text(encoding="utf-8").splitlines()
-        if line.startswith(f"| {size} x {size} |")
-    ]
-    anomalib, ours, one_pass = (figures[name] for name in ("anomalib", "ours", "numpy.max"))
-    assert f"{anomalib['seconds']:.1f} s, {anomalib['extra_bytes'] / 1e9:.1f} GB more" in row
-    assert f"{ours['seconds'] * 1e3:.2g} ms, {ours['extra_bytes'] / 1e6:.1f} MB more" in row
-    assert f"| {one_pass['seconds'] * 1e3:.{1 if one_pass['seconds'] < 0.01 else 0}f} ms |" in row
+def test_the_readme_shows_the_committed_benchmark():
+    spec = importlib.util.spec_from_file_location("benchmark", RESULTS.with_name("benchmark_aupimo.py"))
+    benchmark = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(benchmark)
+    readme = (RESULTS.parents[2] / "README.md").read_text(encoding="utf-8")
+    assert benchmark.markdown(json.loads(RESULTS.read_text())["sizes"]) in readme
