@@ -141,7 +141,8 @@ def test_the_weights_know_what_a_photograph_shows(classifier, photograph, answer
     image = resize(center_crop(image, [min(image.shape[1:])] * 2), [224, 224], antialias=True)
     with torch.no_grad():
         chances = classifier(((image - 0.5) / 0.5)[None]).softmax(1)[0]
-    names = [ImageNetInfo().index_to_description(i) for i in range(1000)]
+    known = ImageNetInfo()
+    names = [known.index_to_description(i) for i in range(1000)]
     assert sum(chance for chance, name in zip(chances.tolist(), names, strict=True) if name in answers) > share
 
 

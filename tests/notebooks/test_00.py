@@ -9,7 +9,7 @@ NUMBERS = ("00.1", "00.2")
 NAMES = ("float(result['AUPIMO'])", "scores", "is_normal", "counts.tolist()", verdicts(*NUMBERS))
 
 
-@pytest.fixture(scope="module", params=EMBEDDED)
+@pytest.fixture(scope="module", params=EMBEDDED[:1])  # it trains without the cache
 def dataset(request):
     return request.param
 
@@ -43,5 +43,6 @@ def test_the_leather_is_as_the_text_says(values, dataset):
 
 
 def test_own_pictures(own):
-    values = own.run("00", ("float(result['AUPIMO'])",))
+    values = own.run("00", ("float(result['AUPIMO'])", verdicts(*NUMBERS)))
     assert values["float(result['AUPIMO'])"] == pytest.approx(own.mean, abs=1e-6)
+    assert_exercises(values[verdicts(*NUMBERS)], *NUMBERS)
