@@ -177,6 +177,7 @@ def _told(results: Results) -> dict[str, Any]:
     return {
         "score": f"{scores.mean():.1%}",
         "number": len(scores),
+        "upper": f"{results.fpr_bounds[1]:g}",
         "facts": _facts(results, scored, normal),
         "charts": [_histogram(scores), _boxes(scored)],
         "kinds": [
