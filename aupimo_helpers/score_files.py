@@ -32,6 +32,11 @@ class Pair:
     map_path: Path
     mask_path: Path | None
 
+    def read(self) -> tuple[np.ndarray, np.ndarray]:
+        """Read the map and the mask, all False where there is none, both (H, W)."""
+        scores = images.read_map(self.map_path)
+        return scores, np.zeros(scores.shape, bool) if self.mask_path is None else images.read_mask(self.mask_path)
+
 
 @dataclass(frozen=True)
 class FileScores:
@@ -170,8 +175,7 @@ def _require_confirmed(names: Sequence[str], normal: Sequence[bool], confirmed: 
 
 def _read_pair(pair: Pair, kinds: dict[str, Path]) -> Stack:
     """Read a score map and put its mask beside it; ``kinds`` gathers an example of each kind of numbers."""
-    scores = images.read_map(pair.map_path)
-    mask = images.read_mask(pair.mask_path) if pair.mask_path else np.zeros(scores.shape, dtype=bool)
+    scores, mask = pair.read()
     stack = checks.make_stack(scores[None], mask[None], name=str(pair.map_path))
     whole = bool((scores[0] == np.floor(scores[0])).all() and (scores == np.floor(scores)).all())
     if not whole or scores.max() > 255:  # few small whole numbers can be either: a map that is 0 everywhere

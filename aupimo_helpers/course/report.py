@@ -16,14 +16,14 @@ from matplotlib.figure import Figure
 from scipy import stats
 
 from aupimo_helpers.course.notebook import Row
-from aupimo_helpers.data.images import load_image, read_map, read_mask
+from aupimo_helpers.data.images import load_image
 from aupimo_helpers.files import atomic_file
 from aupimo_helpers.metrics import aupimo_scores, reweighted_scores, threshold_at_fpr
 from aupimo_helpers.metrics.exact import NormalScores
 from aupimo_helpers.metrics.reweight import reweight
 from aupimo_helpers.model import Predictions
 from aupimo_helpers.plots import score_histogram, scores_by_defect, show_detection, use_style
-from aupimo_helpers.score_files import FileScores, Pair
+from aupimo_helpers.score_files import FileScores
 from aupimo_helpers.scores import score_table
 from aupimo_helpers.session import versions
 
@@ -101,7 +101,7 @@ def results_of_files(scores: FileScores, images: Mapping[str, Path]) -> Results:
     threshold = scores.threshold_bounds[0]
     normal, of_masks, mask_pixels, fired = [], [], [], []
     for pair, aupimo in zip(scores.pairs, scores.aupimos.tolist(), strict=True):
-        anomaly_map, mask = _read(pair)
+        anomaly_map, mask = pair.read()
         of_masks.append(anomaly_map[mask])
         mask_pixels.append(int(mask.sum()))
         fired.append(0)
@@ -113,15 +113,10 @@ def results_of_files(scores: FileScores, images: Mapping[str, Path]) -> Results:
     pairs = {pair.name: pair for pair in scores.pairs}
 
     def picture(path: str) -> Picture:
-        anomaly_map, mask = _read(pairs[path])
+        anomaly_map, mask = pairs[path].read()
         return Picture(load_image(images[path], anomaly_map.shape) if images else None, anomaly_map, mask)
 
     return Results(table, picture, scores.fpr_bounds, scores.threshold_bounds, _range(means))
-
-
-def _read(pair: Pair) -> tuple[np.ndarray, np.ndarray]:
-    anomaly_map = read_map(pair.map_path)
-    return anomaly_map, np.zeros(anomaly_map.shape, bool) if pair.mask_path is None else read_mask(pair.mask_path)
 
 
 def _each_left_out(number: int) -> np.ndarray:

@@ -2,8 +2,7 @@
 
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -11,9 +10,9 @@ from typing import Any
 import nbformat
 from nbformat import NotebookNode
 from rich.console import Console
-from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
+from tqdm import tqdm
 
 from aupimo_helpers.course.notebook import NAME, Row, execute, heading, parameter_names, read, read_with_parameters
 from aupimo_helpers.course.pages import notebook_page
@@ -22,7 +21,6 @@ from aupimo_helpers.errors import InputError
 from aupimo_helpers.files import atomic_file, reading
 
 KEPT = "aupimo_run"  # in an executed copy's metadata: what it ran on, and its row of the index
-OnCell = Callable[[int, int], None]
 
 
 @dataclass
@@ -62,28 +60,32 @@ def run_course(
     names = [row.name for row in run.every]
     # First of all, so that a folder that cannot be written is known at once.
     write_report(run.index, replace(report, rows=run.every))
-    with _display(console, len(notebooks)) as (begin, finish):
-        for number, path in enumerate(notebooks):
-            on_cell = begin(number, path.stem)
-            known = parameter_names(read(path))
-            notebook = read_with_parameters(path, {k: v for k, v in parameters.items() if k in known})
+    for number, path in enumerate(notebooks):
+        name = f"{number + 1}/{len(notebooks)} {path.stem}"
+        console.print(f"[{number + 1}/{len(notebooks)}] {path.stem} ...", markup=False, highlight=False)
+        known = parameter_names(read(path))
+        notebook = read_with_parameters(path, {k: v for k, v in parameters.items() if k in known})
+        # a terminal shows the cells as they run
+        live = {"file": console.file, "disable": not console.is_terminal, "leave": False}
+        with tqdm(desc=name, total=len(notebook.cells), unit="cell", **live) as cells:
             try:
-                execution = execute(notebook, path.parent, on_cell=on_cell)
+                execution = execute(notebook, path.parent, on_cell=lambda *_: cells.update())
             except KeyboardInterrupt:
                 run.rows[number] = replace(run.rows[number], status="stopped")
                 write_report(run.index, replace(report, rows=run.every))
                 raise
-            run.rows[number] = replace(
-                run.rows[number],
-                status="FAILED" if execution.failure else "passed",
-                seconds=execution.seconds,
-                peak_memory_gb=execution.peak_memory_gb,
-                message=execution.failure or "",
-            )
-            notebook.metadata[KEPT] = {**ran_on, "row": asdict(run.rows[number])}
-            _write_notebook(notebook, path, results_dir, names)
-            write_report(run.index, replace(report, rows=run.every))
-            finish(run.rows[number])
+        row = run.rows[number] = replace(
+            run.rows[number],
+            status="FAILED" if execution.failure else "passed",
+            seconds=execution.seconds,
+            peak_memory_gb=execution.peak_memory_gb,
+            message=execution.failure or "",
+        )
+        notebook.metadata[KEPT] = {**ran_on, "row": asdict(row)}
+        _write_notebook(notebook, path, results_dir, names)
+        write_report(run.index, replace(report, rows=run.every))
+        line = f"      {row.status} in {row.seconds:.1f} s {row.message}".rstrip()
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
     return run
 
 
@@ -110,47 +112,6 @@ def _write_notebook(notebook: NotebookNode, path: Path, results_dir: Path, names
     page = notebook_page(notebook, path.stem, path.parent, names)
     with atomic_file(results_dir / f"{path.stem}.html") as temporary:
         temporary.write_text(page, encoding="utf-8")
-
-
-@contextmanager
-def _display(console: Console, total: int) -> Iterator[tuple[Callable[[int, str], OnCell], Callable[[Row], None]]]:
-    """Show which notebook and which cell runs and for how long: live on a terminal, else a line per notebook."""
-    if not console.is_terminal:
-
-        def begin_plain(number: int, name: str) -> OnCell:
-            console.print(f"[{number + 1}/{total}] {name} ...", markup=False, highlight=False)
-            return lambda cell, cells: None  # noqa: ARG005
-
-        def finish_plain(row: Row) -> None:
-            line = f"      {row.status} in {row.seconds:.1f} s {row.message}".rstrip()
-            console.print(line, markup=False, highlight=False, soft_wrap=True)
-
-        yield begin_plain, finish_plain
-        return
-    progress = Progress(
-        SpinnerColumn(),
-        TextColumn("{task.description}", markup=False),
-        BarColumn(bar_width=None),
-        TextColumn("{task.fields[where]}", markup=False),
-        TimeElapsedColumn(),
-        console=console,
-    )
-    with progress:
-
-        def begin(number: int, name: str) -> OnCell:
-            task = progress.add_task(f"{number + 1}/{total} {name}", total=None, where="starting")
-
-            def on_cell(cell: int, cells: int) -> None:
-                progress.update(task, total=cells, completed=cell - 1, where=f"cell {cell}/{cells}")
-
-            return on_cell
-
-        def finish(row: Row) -> None:
-            task = progress.tasks[-1]
-            progress.update(task.id, total=1, completed=1, where=row.status)
-            progress.stop_task(task.id)
-
-        yield begin, finish
 
 
 def summary(run: CourseRun) -> Table:

@@ -216,9 +216,7 @@ def test_a_terminal_shows_notebook_cell_and_time(folder, tmp_path):
     run = run_course(sorted(folder.iterdir()), tmp_path / "out", {"SEED": 1}, report=Report("a/b"), console=console)
     assert [row.status for row in run.rows] == ["passed", "FAILED", "passed"]
     shown_text = text.getvalue()
-    assert "2/3 02_fails" in shown_text
-    assert "cell " in shown_text
-    assert "0:00:0" in shown_text
+    assert re.search(r"2/3 02_fails: .* [1-9]/\d+ \[00:0\d<.*cell", shown_text)  # the cell, and the time so far
 
 
 def test_refresh_writes_the_good_ones_and_names_the_bad(folder, capsys):
