@@ -17,7 +17,6 @@ import tempfile
 import warnings
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from difflib import get_close_matches
 from functools import cache as remember
 from importlib import resources
 from pathlib import Path
@@ -26,7 +25,7 @@ import pandas as pd
 import requests.exceptions
 from tqdm import tqdm
 
-from aupimo_helpers.errors import DownloadError, InputError
+from aupimo_helpers.errors import DownloadError, InputError, did_you_mean
 from aupimo_helpers.files import explain_write_errors, is_plain, watched
 from aupimo_helpers.scores import load_scores
 
@@ -68,8 +67,7 @@ def _chosen(wanted: Names, known: list[str], kind: str) -> list[str]:
     wanted = [wanted] if isinstance(wanted, str) else known if wanted is None else list(wanted)
     for name in wanted:
         if name not in known:
-            nearest = get_close_matches(name, known, n=1, cutoff=0)[0]
-            raise InputError(f"There is no {kind} {name!r} in the published benchmark; did you mean {nearest!r}?")
+            raise InputError(f"There is no {kind} {name!r} in the published benchmark.{did_you_mean(name, known, 0)}")
     return wanted
 
 
@@ -88,7 +86,7 @@ def fetch(
     Example:
         >>> fetch("padim_r81")
         Traceback (most recent call last):
-        aupimo_helpers.errors.InputError: There is no model 'padim_r81' in the published benchmark; did you mean ...?
+        aupimo_helpers.errors.InputError: There is no model 'padim_r81' in the published benchmark. Did you mean ...?
     """
     names = {
         (model, dataset): f"{model}/{dataset}/aupimo/aupimos.json"

@@ -21,6 +21,7 @@ from aupimo_helpers.errors import InputError, MissingError, Problem, ProblemErro
 from aupimo_helpers.files import walk
 from aupimo_helpers.metrics import checks, exact
 from aupimo_helpers.metrics.checks import Stack
+from aupimo_helpers.metrics.exact import NormalScores
 from aupimo_helpers.metrics.memory import Memory, default_budget
 
 
@@ -109,6 +110,17 @@ def pair_files(
         raise ProblemError(problems)
     pairs = [Pair(path.relative_to(maps_folder).as_posix(), path, found.get(path)) for path in stems.values()]
     return sorted(pairs, key=lambda pair: pair.name)
+
+
+def highest(scores: FileScores) -> tuple[list[NormalScores], list[np.ndarray]]:
+    """Read the maps again, one at a time: of each normal image the scores from the floor on, of each mask all."""
+    normal, of_masks = [], []
+    for pair in scores.pairs:
+        found, mask = pair.read()
+        of_masks.append(checks.wide(found[mask]))
+        if not mask.any():
+            normal.append(NormalScores(found.size, checks.wide(found[found >= scores.floor])))
+    return normal, of_masks
 
 
 def pair_images(images_folder: str | Path, pairs: Sequence[Pair]) -> dict[str, Path]:

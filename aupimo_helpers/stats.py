@@ -10,7 +10,6 @@ them rounded to a tenth of a percentage point: a score of 0.00001 is no victory 
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from functools import partial
 from itertools import combinations
 from typing import Literal
@@ -21,7 +20,7 @@ import scikit_posthocs
 import scipy.stats
 from numpy.typing import ArrayLike
 
-from aupimo_helpers.errors import InputError
+from aupimo_helpers.errors import InputError, did_you_mean
 
 Posthoc = Literal["nemenyi", "wilcoxon"]
 # The fewest pairs a test is run on: the two-sided Wilcoxon test on 5 pairs cannot give a p-value below 0.0625.
@@ -243,8 +242,8 @@ def compare_pair(
     """
     for name in (a, b):
         if name not in scores.columns:
-            nearest = get_close_matches(name, map(str, scores.columns), n=1, cutoff=0)
-            raise InputError(f"There is no model {name} among the scores; did you mean {nearest[0]}?")
+            near = did_you_mean(name, map(str, scores.columns), 0)
+            raise InputError(f"There is no model {name} among the scores.{near}")
     _refuse_untestable(scores[[a, b]])
     difference = (scores[a] - scores[b]).to_numpy()
     steps = (_steps(scores[a]) - _steps(scores[b])).to_numpy()

@@ -235,7 +235,7 @@ class TestTwoModels:
             compare_pair(self.six.iloc[:5], "A", "B")
         with pytest.raises(InputError, match="A and B have the same score everywhere"):
             compare_pair(scores(A=[0.1] * 9, B=[0.1] * 9), "A", "B")
-        with pytest.raises(InputError, match=r"There is no model padim_r81 .* did you mean padim_r18"):
+        with pytest.raises(InputError, match=r"There is no model padim_r81 .* Did you mean padim_r18\?"):
             compare_pair(self.six.rename(columns={"A": "padim_r18"}), "padim_r81", "B")
         with pytest.raises(InputError, match="A has no score for 2"):
             compare_pair(scores(A=[0.1, 0.2, math.nan, 0.3, 0.4, 0.5], B=[0.0] * 6), "A", "B")

@@ -47,25 +47,17 @@ def _from_maps(options: argparse.Namespace) -> int:
         raise InputError("--maps needs --masks: say where the masks of the defects are.")
     import numpy as np
 
-    from aupimo_helpers.data.images import read_map, read_mask
-    from aupimo_helpers.metrics.checks import check_rate, wide
-    from aupimo_helpers.metrics.exact import NormalScores
-    from aupimo_helpers.score_files import score_files
+    from aupimo_helpers.metrics.checks import check_rate
+    from aupimo_helpers.score_files import highest, score_files
 
     fpr = check_rate(1e-4 if options.fpr is None else options.fpr, "--fpr")
     missing = options.missing_mask == "normal"
     folders = {"missing_mask_is_normal": missing, "normal_folders": options.normal_folder}
     scores = score_files(options.maps, options.masks, (fpr / 10, fpr), **folders)
-    normal, of_masks = [], []
-    for pair, aupimo in zip(scores.pairs, scores.aupimos.tolist(), strict=True):
-        found = wide(read_map(pair.map_path))
-        if np.isnan(aupimo):
-            normal.append(NormalScores(found.size, found[found >= scores.floor]))
-        elif pair.mask_path:
-            of_masks.append(found[read_mask(pair.mask_path)])
+    normal, of_masks = highest(scores)
     threshold, reached = lowest_threshold(normal, fpr)
     marked = np.array([(image.scores >= threshold).sum() for image in normal])
-    recalls = [(image >= threshold).mean() for image in of_masks]
+    recalls = [(image >= threshold).mean() for image in of_masks if len(image)]
     # Those without a marked pixel are alike: without one of them, the threshold is the same.
     telling = [*np.flatnonzero(marked), *np.flatnonzero(marked == 0)[:1]] if len(normal) > 1 else []
     others = [lowest_threshold([*normal[:i], *normal[i + 1 :]], fpr)[0] for i in telling]

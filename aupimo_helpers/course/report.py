@@ -2,7 +2,6 @@
 
 import base64
 import io
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,11 +18,10 @@ from aupimo_helpers.course.notebook import Row
 from aupimo_helpers.data.images import load_image
 from aupimo_helpers.files import atomic_file
 from aupimo_helpers.metrics import aupimo_scores, reweighted_scores, threshold_at_fpr
-from aupimo_helpers.metrics.exact import NormalScores
 from aupimo_helpers.metrics.reweight import reweight
 from aupimo_helpers.model import Predictions
 from aupimo_helpers.plots import score_histogram, scores_by_defect, show_detection, use_style
-from aupimo_helpers.score_files import FileScores
+from aupimo_helpers.score_files import FileScores, highest
 from aupimo_helpers.scores import score_table
 from aupimo_helpers.session import versions
 
@@ -98,17 +96,11 @@ def results_of(predictions: Predictions, data_root: str | Path, fpr_bounds: tupl
 
 def results_of_files(scores: FileScores, images: Mapping[str, Path]) -> Results:
     """Compute what a report tells of score maps on disk, one at a time; ``images`` are known by the maps' names."""
+    normal, of_masks = highest(scores)
+    mask_pixels = [len(found) for found in of_masks]
+    table = score_table(scores.aupimos, scores.paths).assign(mask_area=mask_pixels, false_positives=0)
     threshold = scores.threshold_bounds[0]
-    normal, of_masks, mask_pixels, fired = [], [], [], []
-    for pair, aupimo in zip(scores.pairs, scores.aupimos.tolist(), strict=True):
-        anomaly_map, mask = pair.read()
-        of_masks.append(anomaly_map[mask])
-        mask_pixels.append(int(mask.sum()))
-        fired.append(0)
-        if math.isnan(aupimo):
-            normal.append(NormalScores(anomaly_map.size, anomaly_map[anomaly_map >= scores.floor]))
-            fired[-1] = int((anomaly_map >= threshold).sum())
-    table = score_table(scores.aupimos, scores.paths).assign(mask_area=mask_pixels, false_positives=fired)
+    table.loc[table["aupimo"].isna(), "false_positives"] = [(image.scores >= threshold).sum() for image in normal]
     means = reweight(normal, of_masks, mask_pixels, _each_left_out(len(normal)), scores.fpr_bounds)
     pairs = {pair.name: pair for pair in scores.pairs}
 
