@@ -24,6 +24,7 @@ from aupimo_helpers.errors import InputError
 from aupimo_helpers.session import quiet, versions
 from aupimo_helpers.weights import (
     LITE0,
+    leave_out_unused_blocks,
     load_imagenet_weights,
     make_pre_processor,
     require_layers,
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from anomalib.models import Padim
 
 # Raised when what is kept, or how it is computed here, changes.
-CACHE_FORMAT = 4
+CACHE_FORMAT = 5
 
 # The layers and the number of features that the course reads from a backbone, unless it is told others.
 CHOSEN = {"tf_efficientnet_lite0": (("blocks.2",), 40), "resnet18": (("layer1",), 64)}
@@ -190,6 +191,7 @@ def make_padim(settings: PadimSettings = PadimSettings(), **padim_arguments: Any
         pre_trained=False,
         **(arguments | padim_arguments),
     )
+    leave_out_unused_blocks(model)
     if settings.pre_trained:
         load_imagenet_weights(model)
     return model
@@ -330,7 +332,9 @@ def fitted_padim(
     )
     # All weights are in the cache, so that a model with ImageNet weights needs no hub either.
     model = make_padim(replace(settings, pre_trained=False), **padim_arguments)
-    model.model.load_state_dict(tensors)
+    # One that a reader fitted without ImageNet weights has the blocks that are left out here.
+    wanted = (*model.model.state_dict(), *(name for name in tensors if name.startswith("gaussian.")))
+    model.model.load_state_dict({name: tensors[name] for name in wanted})
     # The inverse came out of the fit column by column, and is stored row by row. Products with it are rounded
     # differently in the two layouts; in its own, a loaded model gives the very maps of one that was fitted here.
     inverse = tensors["gaussian.inv_covariance"]

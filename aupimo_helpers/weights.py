@@ -52,7 +52,8 @@ def make_pre_processor(backbone: str, image_size: tuple[int, int] = (256, 256)) 
 def load_imagenet_weights(model: "Padim | Patchcore") -> None:
     """Give a model's backbone its ImageNet weights, before the model is fitted.
 
-    Those of EfficientNet-Lite0 come with the course; timm downloads all others once and keeps them.
+    Those of EfficientNet-Lite0 come with the course; timm downloads all others once and keeps them. Of networks of
+    this family, timm computes all blocks whatever is read: those after the last layer that is read are left out.
 
     Args:
         model: One of anomalib's models with a ``TimmFeatureExtractor``, made with ``pre_trained=False``.
@@ -69,6 +70,7 @@ def load_imagenet_weights(model: "Padim | Patchcore") -> None:
     """
     from anomalib.models.components import TimmFeatureExtractor
 
+    leave_out_unused_blocks(model)
     extractor = model.model.feature_extractor
     backbone = str(extractor.backbone)
     if backbone == LITE0:
@@ -80,7 +82,16 @@ def load_imagenet_weights(model: "Padim | Patchcore") -> None:
         trained = TimmFeatureExtractor(backbone, extractor.layers, pre_trained=True)
     except OSError as error:  # the hub's errors are OSErrors
         raise _no_weights(backbone, error) from error
-    extractor.load_state_dict(trained.state_dict())
+    weights = trained.state_dict()
+    extractor.load_state_dict({name: weights[name] for name in extractor.state_dict()})
+
+
+def leave_out_unused_blocks(model: "Padim | Patchcore") -> None:
+    """Leave out an EfficientNet's blocks after the last layer that is read: the same features in two thirds of the time."""
+    extractor = model.model.feature_extractor
+    read = [re.fullmatch(r"blocks\.(\d+)", str(layer)) for layer in extractor.layers]
+    if type(extractor.feature_extractor).__name__ == "EfficientNetFeatures" and all(read):
+        del extractor.feature_extractor.blocks[max(int(layer[1]) for layer in read if layer) + 1 :]
 
 
 def require_weights(backbone: str) -> None:

@@ -152,6 +152,7 @@ def test_the_features_are_those_of_the_classifier(classifier):
     with torch.no_grad():
         expected = classifier.blocks[:3](classifier.bn1(classifier.conv_stem(image)))
         assert torch.equal(extractor(image)["blocks.2"], expected)
+    assert len(extractor.feature_extractor.blocks) == 3, "blocks that nothing reads are not computed"
 
 
 def test_any_model_of_anomalib_with_such_a_backbone_takes_the_weights(classifier):

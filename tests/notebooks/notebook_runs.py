@@ -4,15 +4,18 @@ Run a notebook before you ask for a second path: the kernel then trains the mode
 cache, and the test process, which only reads them, needs neither anomalib nor the memory of a training.
 """
 
+import atexit
 import inspect
 import json
 import re
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 
 import nbformat
 import numpy as np
 from filelock import FileLock
+from jupyter_client.manager import start_new_kernel
+from nbclient import NotebookClient
 from PIL import Image
 from scipy.ndimage import gaussian_filter
 
@@ -59,14 +62,41 @@ def encode(values):
     return json.dumps(values, default=plain)
 
 
-def attempt(number, parameters=None, variables=()):
-    """Execute a notebook with the solutions of its exercises, and a last cell that shows the variables."""
+def prepare(number, parameters, variables):
+    """Read a notebook, with the solutions of its exercises and a last cell that shows the variables."""
     (path,) = course(NOTEBOOKS, [number])
     notebook = read_with_parameters(path, parameters or {})
     items = ", ".join(f"{name!r}: {name}" for name in variables)
     reader = f"{inspect.getsource(encode)}\nprint({_VALUES!r}, encode({{{items}}}))"
     notebook.cells += [nbformat.v4.new_code_cell(code) for code in (*solutions(notebook), reader)]
-    return execute(notebook, NOTEBOOKS)
+    return notebook
+
+
+def shown(notebook):
+    """What the last cell of a prepared notebook has shown."""
+    text = "".join(output.text for output in notebook.cells[-1].outputs if output.get("name") == "stdout")
+    return json.loads(text.split(_VALUES, 1)[1])
+
+
+def attempt(number, parameters=None, variables=()):
+    """Execute a prepared notebook in a kernel of its own."""
+    return execute(prepare(number, parameters, variables), NOTEBOOKS)
+
+
+@cache
+def _warm_kernel():
+    manager, client = start_new_kernel(kernel_name="python3", cwd=str(NOTEBOOKS))
+    client.stop_channels()
+    atexit.register(manager.shutdown_kernel, now=True)
+    return manager
+
+
+def run_warm(number, parameters, variables):
+    """Run a notebook to its end in a kernel that others have used before it, where the imports are done."""
+    notebook = prepare(number, parameters, variables)
+    notebook.cells.insert(0, nbformat.v4.new_code_cell("%reset -f"))
+    NotebookClient(notebook, km=_warm_kernel(), timeout=600).execute()
+    return shown(notebook)
 
 
 def run(number, parameters=None, variables=(), max_gb=None):
@@ -74,9 +104,7 @@ def run(number, parameters=None, variables=(), max_gb=None):
     execution = attempt(number, parameters, variables)
     assert execution.failure is None, f"notebook {number}, {execution.failure}"
     assert max_gb is None or execution.peak_memory_gb < max_gb
-    outputs = execution.notebook.cells[-1].outputs
-    text = "".join(output.text for output in outputs if output.get("name") == "stdout")
-    return json.loads(text.split(_VALUES, 1)[1])
+    return shown(execution.notebook)
 
 
 def verdicts(*numbers):
@@ -225,7 +253,7 @@ class OwnData:
     def run(self, number, variables=(), **parameters):
         given = {"DATASET": self.dataset, "DATA_ROOT": str(self.root), "RESULTS_DIR": str(self.results), **parameters}
         known = parameter_names(read(course(NOTEBOOKS, [number])[0]))
-        return run(number, {name: value for name, value in given.items() if name in known}, variables)
+        return run_warm(number, {name: value for name, value in given.items() if name in known}, variables)
 
     def assert_scores(self, table):
         """Check every score in a score table, a dictionary of columns."""
