@@ -87,7 +87,7 @@ def load_imagenet_weights(model: "Padim | Patchcore") -> None:
 
 
 def leave_out_unused_blocks(model: "Padim | Patchcore") -> None:
-    """Leave out an EfficientNet's blocks after the last layer that is read: the same features in two thirds of the time."""
+    """Leave out an EfficientNet's blocks after the last layer that is read; they take a third of the time."""
     extractor = model.model.feature_extractor
     read = [re.fullmatch(r"blocks\.(\d+)", str(layer)) for layer in extractor.layers]
     if type(extractor.feature_extractor).__name__ == "EfficientNetFeatures" and all(read):
