@@ -92,7 +92,7 @@ def _warm_kernel():
 
 
 def run_warm(number, parameters, variables):
-    """Run a notebook to its end in a kernel that others have used before it, where the imports are done."""
+    """Run a notebook to its end in a kernel that others have used before it."""
     notebook = prepare(number, parameters, variables)
     notebook.cells.insert(0, nbformat.v4.new_code_cell("%reset -f"))
     NotebookClient(notebook, km=_warm_kernel(), timeout=600).execute()
@@ -100,7 +100,12 @@ def run_warm(number, parameters, variables):
 
 
 def run(number, parameters=None, variables=(), max_gb=None):
-    """Execute a notebook to its end; give the variables, or values of expressions, by name."""
+    """Execute a notebook to its end; give the variables, or values of expressions, by name.
+
+    On the embedded leather it has a kernel of its own, as a reader's has; on others one where the imports are done.
+    """
+    if (parameters or {}).get("DATASET", EMBEDDED[0]) != EMBEDDED[0]:
+        return run_warm(number, parameters, variables)
     execution = attempt(number, parameters, variables)
     assert execution.failure is None, f"notebook {number}, {execution.failure}"
     assert max_gb is None or execution.peak_memory_gb < max_gb
@@ -253,7 +258,7 @@ class OwnData:
     def run(self, number, variables=(), **parameters):
         given = {"DATASET": self.dataset, "DATA_ROOT": str(self.root), "RESULTS_DIR": str(self.results), **parameters}
         known = parameter_names(read(course(NOTEBOOKS, [number])[0]))
-        return run_warm(number, {name: value for name, value in given.items() if name in known}, variables)
+        return run(number, {name: value for name, value in given.items() if name in known}, variables)
 
     def assert_scores(self, table):
         """Check every score in a score table, a dictionary of columns."""
