@@ -98,7 +98,7 @@ def _print_models(console: "Console", scores: "pd.DataFrame", many: "ManyCompari
     for name in scores.mean().sort_values(ascending=False, kind="stable").index:
         numbers = [scores[name].mean(), *scores[name].quantile([0.25, 0.5, 0.75])]
         ranks = [f"{many.mean_ranks[name]:.2f}"] if many else []
-        table.add_row(name, *(f"{number:.1%}" for number in numbers), *ranks)
+        table.add_row(name, *(f"{100 * number:.1f} %" for number in numbers), *ranks)
     console.print(table)
     if many:
         console.print(f"Friedman test, could all models be alike? p = {many.friedman_p:.2g}\n", highlight=False)
@@ -107,7 +107,7 @@ def _print_models(console: "Console", scores: "pd.DataFrame", many: "ManyCompari
 def _print_pairs(console: "Console", pairs: "pd.DataFrame") -> None:
     rows = pairs.to_dict("records")
     table = _table(
-        f"Differences in percentage points with {rows[0]['confidence']:.0%} bootstrap confidence intervals",
+        f"Differences in percentage points with {100 * rows[0]['confidence']:.0f} % bootstrap confidence intervals",
         "Permutation test: of the mean difference. Wilcoxon test: of scores rounded to 0.1 percentage points"
         + (", p-values adjusted for the number of pairs (Holm). " if rows[1:] else ". ")
         + "Intervals and tests speak of other anomalous images only: how much the normal images matter cannot be "

@@ -65,7 +65,7 @@ def _from_maps(options: argparse.Namespace) -> int:
     print(f"Threshold: mark pixels with a raw score >= {threshold!r}")
     print(f"Shared FPR: {reached:.4g}, at most {fpr:g} ({marked.sum()} of {pixels} normal pixels)")
     print(f"Normal images with a marked pixel: {np.count_nonzero(marked)} of {len(marked)}")
-    print(f"Mean recall: {np.mean(recalls):.1%} of the defect ({len(recalls)} anomalous images)")
+    print(f"Mean recall: {100 * np.mean(recalls):.1f} % of the defect ({len(recalls)} anomalous images)")
     print(f"How sure: one normal pixel is an FPR of {1 / pixels:.2g};", end=" ")
     print(f"without one normal image, the threshold is {min(others)!r} to {max(others)!r}" if others else "one image")
     return 0

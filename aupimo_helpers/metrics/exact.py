@@ -339,9 +339,9 @@ def check_operating_points(curve: SharedFPR, upper: float) -> None:
         )
     if share >= upper:
         raise InputError(
-            f"The highest normal score, {highest:g}, is that of {share:.3%} of the normal pixels, so no threshold "
-            f"has a shared FPR between 0 and the upper bound {upper:g}; the scores are clipped or too coarse: use "
-            "the raw, unclipped scores."
+            f"The highest normal score, {highest:g}, is that of {100 * share:.3f} % of the normal pixels, so no "
+            f"threshold has a shared FPR between 0 and the upper bound {upper:g}; the scores are clipped or too "
+            "coarse: use the raw, unclipped scores."
         )
 
 

@@ -91,13 +91,19 @@ def reweight(
             break
         fpr = min(1.0, fpr * _DEEPER)
     between, tied = _places(of_masks, mask_pixels, distinct)
+    # What share is reached matters only where a mask's pixel lies: the normal scores up to there are taken together.
+    ties = np.unique(tied.indices)
+    used = np.unique(np.concatenate([between.indices, ties, ties + 1]))
+    between, tied = between[:, used], tied[:, ties]
+    counts = _together(counts, used)
+    before, after = used.searchsorted(ties), used.searchsorted(ties + 1)
     anomalous = np.asarray(mask_pixels) > 0
     result = np.full((len(rows), len(of_masks)), np.nan)
-    step = max(1, _VALUES_AT_ONCE // len(distinct))
+    step = max(1, _VALUES_AT_ONCE // max(1, len(used)))
     for start in range(0, len(rows), step):
         part = slice(start, start + step)
-        reached = np.vstack([np.zeros((1, len(shares[part]))), np.cumsum(counts @ shares[part].T, axis=0)])
-        values = between @ _from(reached, lower, upper) + tied @ _ramp(reached, lower, upper)
+        reached = np.cumsum(counts @ shares[part].T, axis=0)
+        values = between @ _from(reached, lower, upper) + tied @ _ramp(reached[before], reached[after], lower, upper)
         result[part, anomalous] = values[anomalous].T
     return result
 
@@ -112,6 +118,15 @@ def _highest(normal: list[np.ndarray], floor: float) -> tuple[np.ndarray, "csr_a
     place = len(distinct) - 1 - place
     counts = coo_array((np.ones(len(image)), (place, image)), shape=(len(distinct), len(normal)))
     return distinct, counts.tocsr()
+
+
+def _together(counts: "csr_array", used: np.ndarray) -> "csr_array":
+    """Sum the rows between two places, so that a row is what is added from one to the next; drop those below."""
+    from scipy.sparse import coo_array
+
+    each = counts.tocoo()
+    row = used.searchsorted(each.row, side="right")
+    return coo_array((each.data, (row, each.col)), shape=(len(used) + 1, counts.shape[1])).tocsr()[:-1]
 
 
 def _places(
@@ -139,9 +154,8 @@ def _from(reached: np.ndarray, lower: float, upper: float) -> np.ndarray:
     return np.log(upper / np.clip(reached, lower, upper)) / np.log(upper / lower)
 
 
-def _ramp(reached: np.ndarray, lower: float, upper: float) -> np.ndarray:
+def _ramp(begin: np.ndarray, end: np.ndarray, lower: float, upper: float) -> np.ndarray:
     """The same for pixels that tie with a normal score: their recall rises in a straight line over ln FPR."""
-    begin, end = reached[:-1], reached[1:]
     value = _from(begin, lower, upper)  # also where a line begins at ln 0 and holds its end value
     rises = (begin > 0) & (end > begin)
     a, b, low, high = np.log(begin[rises]), np.log(end[rises]), np.log(lower), np.log(upper)

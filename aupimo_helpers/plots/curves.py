@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 def _decade(value: float, _position: int | None = None) -> str:
     """Label a power of ten twice: as it is written in code, and as the percentage it is."""
-    return f"10{superscript(str(round(np.log10(value))))}\n{100 * value:.6g}%"
+    return f"10{superscript(str(round(np.log10(value))))}\n{100 * value:.6g} %"
 
 
 def pimo_axes(ax: Axes | None = None, *, fpr_range: tuple[float, float] = (1e-6, 1.0)) -> Axes:

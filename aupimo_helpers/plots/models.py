@@ -72,7 +72,7 @@ def sorted_differences(
     ax.bar(np.arange(1, len(difference) + 1), difference, width=0.9, color=bar_colors)
     ax.axhline(0, color="black", linewidth=0.8)
     if comparison is not None:
-        label = f"mean and its {comparison.confidence:.0%} confidence interval"
+        label = f"mean and its {100 * comparison.confidence:.0f} % confidence interval"
         ax.axhline(comparison.mean_difference, color="black", linewidth=1.2, linestyle="--", label=label)
         ax.axhspan(comparison.ci_low, comparison.ci_high, color="black", alpha=0.15, linewidth=0)
         ax.legend(loc="upper right")
@@ -100,7 +100,8 @@ def difference_intervals(pairs: pd.DataFrame, *, ax: Axes | None = None) -> Axes
     ax.set_yticks(rows, [f"{a} - {b}" for a, b in zip(pairs["a"], pairs["b"], strict=True)])
     ax.set_ylim(len(pairs) - 0.5, -0.5)
     ax.set_xlabel("mean difference in AUPIMO (percentage points)")
-    ax.set_title(f"How much better, and how sure?\nMean and {pairs['confidence'].iloc[0]:.0%} confidence interval")
+    level = f"{100 * pairs['confidence'].iloc[0]:.0f} %"
+    ax.set_title(f"How much better, and how sure?\nMean and {level} confidence interval")
     ax.xaxis.set_major_formatter(POINTS)
     return ax
 

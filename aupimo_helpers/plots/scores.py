@@ -33,7 +33,7 @@ def score_histogram(
     scores = _scores(aupimos)
     ax = ax or plt.figure().gca()
     ax.hist(scores, bins=np.linspace(0, 1, 11).tolist(), color=color, edgecolor="white", linewidth=0.6)
-    ax.axvline(scores.mean(), color="black", linestyle="--", linewidth=1.2, label=f"mean {scores.mean():.0%}")
+    ax.axvline(scores.mean(), color="black", linestyle="--", linewidth=1.2, label=f"mean {100 * scores.mean():.0f} %")
     ax.set(xlim=(0, 1), xlabel=_LABEL, ylabel="number of images", title=title)
     ax.xaxis.set_major_formatter(PERCENT)
     ax.yaxis.set_major_locator(MaxNLocator(integer=True))

@@ -19,7 +19,7 @@ MASK_COLOR = "#00E5FF"
 HEATMAP = "inferno"
 
 # The fraction of 1 as a percentage: `ax.xaxis.set_major_formatter(PERCENT)`.
-PERCENT = PercentFormatter(1.0, decimals=0)
+PERCENT = PercentFormatter(1.0, symbol=" %")
 
 
 def superscript(number: str) -> str:

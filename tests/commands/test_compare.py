@@ -47,7 +47,7 @@ class TestComparing:
         assert main(["compare", *three[:2], "-o", str(output)]) == 0
         text = capsys.readouterr().out
         assert "12 anomalous images" in text
-        assert "40.0%" in text  # the mean of the weak one: 0.1 to 0.7 evenly
+        assert "40.0 %" in text  # the mean of the weak one: 0.1 to 0.7 evenly
         assert "12/0/0" in text
         assert "0.00049" in text  # Wilcoxon, all twelve on one side: 2 / 2**12
         assert "normal images matter cannot be seen in score files" in " ".join(text.split())

@@ -232,5 +232,5 @@ def test_a_definition_that_is_wrong_in_the_ties_would_be_noticed():
     maps, masks = np.stack([normal, defect]), np.array([[[0] * 6], [[1, 1, 1, 1, 0, 0]]])
     score = float(aupimo_scores(maps, masks, (1 / 3, 2 / 3))[1])
     assert score == pytest.approx(0.75, abs=1e-12)
-    with pytest.raises(InputError, match=r"33\.333% of the normal pixels"):
+    with pytest.raises(InputError, match=r"33\.333 % of the normal pixels"):
         aupimo_scores(maps, masks, (1 / 5, 1 / 3))

@@ -75,8 +75,8 @@ class TestOneCurve:
         ax = plots.pimo_axes()
         ax.figure.canvas.draw()
         labels = {round(np.log10(tick)): label.get_text() for tick, label in zip(ax.get_xticks(), ax.get_xticklabels(), strict=True)}  # fmt: skip  # noqa: E501
-        assert labels[-5] == "10⁻⁵\n0.001%"
-        assert labels[0] == "10⁰\n100%"
+        assert labels[-5] == "10⁻⁵\n0.001 %"
+        assert labels[0] == "10⁰\n100 %"
         assert "%" in ax.yaxis.get_major_formatter()(0.5)
 
 

@@ -23,13 +23,13 @@ def test_histogram_counts_every_score_once_in_ten_bins():
     values = [0.0, 0.05, 0.1, 0.95, 1.0, np.nan]
     ax = scores.score_histogram(values)
     assert [int(bar.get_height()) for bar in ax.patches] == [2, 1, 0, 0, 0, 0, 0, 0, 0, 2]
-    assert ax.get_legend().get_texts()[0].get_text() == "mean 42%"
+    assert ax.get_legend().get_texts()[0].get_text() == "mean 42 %"
 
 
 def test_histogram_axis_is_in_percent():
     ax = scores.score_histogram([0.2, 0.4])
     ax.figure.canvas.draw()
-    assert ax.get_xticklabels()[-1].get_text() == "100%"
+    assert ax.get_xticklabels()[-1].get_text() == "100 %"
 
 
 def test_boxes_show_the_quartiles_and_every_image(table):
