@@ -159,7 +159,7 @@ def test_all_normal_scores_equal(maps, masks, score):
 def test_saturated_normal_scores(maps, masks, score):
     maps = maps.clamp(max=1)
     anomalib_raises(ValueError, maps, masks)
-    with pytest.raises(InputError, match=r"The highest normal score, 1, is that of 1.\.\d+% of the normal pixels"):
+    with pytest.raises(InputError, match=r"The highest normal score, 1, is that of 1.\.\d+ % of the normal pixels"):
         score(maps, masks)
 
 
