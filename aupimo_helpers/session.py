@@ -26,7 +26,7 @@ def print_versions() -> None:
 
 
 def alt_text(figure: Any) -> str:  # noqa: ANN401
-    """Say in words what a matplotlib figure shows: its titles, and the axes, legend and number of each kind of panel."""
+    """Say in words what a matplotlib figure shows: its title, and the title, axes and legend of each panel."""
     panels = [axes for axes in figure.axes if axes.get_label() != "<colorbar>"]
     said = [figure.get_suptitle()]
     for axes in panels:

@@ -32,12 +32,14 @@ _SETTINGS: dict[str, Any] = {
     "html_static_path": ["_static"],
     "html_extra_path": ["_extra"],
     "html_use_index": False,
+    "html_context": {"default_mode": "auto"},
     "html_copy_source": False,
     "html_show_sphinx": False,
     "html_show_search_summary": False,  # it would fetch the pages, which browsers refuse from file://
     "html_math_renderer": "mathml",
     "html_theme_options": {
         "home_page_in_toc": True,
+        "footer_content_items": [],
         "use_download_button": False,
         "pygments_light_style": "a11y-high-contrast-light",
         "pygments_dark_style": "a11y-high-contrast-dark",
@@ -64,7 +66,7 @@ _FIGURE = re.compile(r"\.\./figures/([\w.-]+)")
 
 
 def write_book(book: Path, report: Report, executed: Path, course: Path) -> Path:
-    """Build the book with Sphinx: copies in ``executed`` of the report's rows, pages of ``course``; give its front page."""
+    """Build the book of the report, the copies in ``executed`` and the pages of ``course``; give its front page."""
     with explain_write_errors(book):
         book.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=book.parent, prefix=".book.", suffix=".tmp") as folder:
@@ -83,7 +85,7 @@ def setup(app: Any) -> dict[str, bool]:  # noqa: ANN401
     def visit(writer: Any, node: nodes.Element) -> None:  # noqa: ANN401
         block = isinstance(node, nodes.math_block)
         formula = latex2mathml.tex2mathml(node.astext(), as_block=block)
-        writer.body.append(f'<div class="math" tabindex="0">{formula}</div>' if block else formula)
+        writer.body.append(f'<div class="formula" tabindex="0">{formula}</div>' if block else formula)
         raise nodes.SkipNode
 
     app.add_html_math_renderer("mathml", (visit, None), (visit, None))
@@ -113,7 +115,8 @@ def _build(source: Path, built: Path, alts: dict[str, str]) -> None:
             f"The book was not written: {brief(error)}. The executed notebooks are kept; mend the page that it names."
         ) from error
     if lines := re.sub(r"\x1b\[[\d;]*m", "", said.getvalue()).replace(f"{source}/", "").strip().splitlines():
-        warnings.warn(f"Sphinx warned of {len(lines)} things in the book, first: {lines[0]}", AupimoWarning, stacklevel=2)
+        count = f"{len(lines)} thing{'s' if len(lines) != 1 else ''}"
+        warnings.warn(f"Sphinx warned of {count} in the book, first: {lines[0]}", AupimoWarning, stacklevel=2)
 
 
 def _write_source(source: Path, report: Report, executed: Path, course: Path) -> dict[str, str]:
@@ -133,7 +136,8 @@ def _write_source(source: Path, report: Report, executed: Path, course: Path) ->
 
     def mended(text: str) -> str:
         for name in _FIGURE.findall(text):
-            shutil.copy(course.parent / "figures" / name, source)
+            if (course.parent / "figures" / name).is_file():  # else Sphinx says that it is missing
+                shutil.copy(course.parent / "figures" / name, source)
         return _LINK.sub(lambda found: _linked(known, *found.groups()), _FIGURE.sub(r"\1", text))
 
     for name, notebook in chapters.items():
@@ -147,8 +151,8 @@ def _write_source(source: Path, report: Report, executed: Path, course: Path) ->
         (source / f"{name}.md").write_text(mended(text), encoding="utf-8")
     core = [name for name in chapters if name < "06"]
     parts = {"Core": core, "Advanced": [name for name in chapters if name not in core], "More": list(pages)}
-    title = re.sub(r"([!-/:-@\[-`{-~])", r"\\\1", report.name)
-    index = [f"# Report on {title}\n", "```{raw} html\n:file: report.html\n```"]
+    # no name in the title: the theme's sidebar would take it for HTML
+    index = ["# The report\n", "```{raw} html\n:file: report.html\n```"]
     for caption, names in parts.items():
         if names:
             index.append("\n".join(["```{toctree}", f":caption: {caption}", ":hidden:", "", *names, "```"]))
@@ -157,7 +161,7 @@ def _write_source(source: Path, report: Report, executed: Path, course: Path) ->
 
 
 def figure_alts(notebook: NotebookNode) -> dict[str, str]:
-    """The alternative texts that a notebook's figures bring, by the hash of their bytes, as MyST-NB names the files."""
+    """The alternative texts of a notebook's figures, by the hash of their bytes, as MyST-NB names the files."""
     return {
         hashlib.sha256(b64decode(output.data[kind])).hexdigest(): output.metadata.get(kind, {}).get("alt", "")
         for cell in notebook.cells
