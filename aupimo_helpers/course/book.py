@@ -61,7 +61,8 @@ _EXPLORER = """# The threshold explorer
 
 <iframe class="explorer" src="explorer.html" title="The threshold explorer"></iframe>
 """
-_LINK = re.compile(r"(?<!!)\[([^\[\]]+)\]\((?!https?:|#)([^()\s#]+)([^()\s]*)\)")
+# Code comes first, since `rows[i](x)` is no link.
+_LINK = re.compile(r"```.*?```|`[^`]*`|(?<!!)\[([^\[\]]+)\]\((?!https?:|#)([^()\s#]+)([^()\s]*)\)", re.DOTALL)
 _FIGURE = re.compile(r"\.\./figures/([\w.-]+)")
 
 
@@ -138,7 +139,7 @@ def _write_source(source: Path, report: Report, executed: Path, course: Path) ->
         for name in _FIGURE.findall(text):
             if (course.parent / "figures" / name).is_file():  # else Sphinx says that it is missing
                 shutil.copy(course.parent / "figures" / name, source)
-        return _LINK.sub(lambda found: _linked(known, *found.groups()), _FIGURE.sub(r"\1", text))
+        return _LINK.sub(lambda found: _linked(known, found), _FIGURE.sub(r"\1", text))
 
     for name, notebook in chapters.items():
         notebook = _harmless(notebook)
@@ -171,11 +172,12 @@ def figure_alts(notebook: NotebookNode) -> dict[str, str]:
     }
 
 
-def _linked(known: Iterable[str], text: str, target: str, anchor: str) -> str:
-    """Keep a link to a page of the book; of one to a file that is not in it, keep the text."""
+def _linked(known: Iterable[str], found: re.Match[str]) -> str:
+    """Keep a link to a page of the book, and code; of a link to a file that is not in it, keep the text."""
+    text, target, _ = found.groups()
     if target == "README.md":
         return f"[{text}](index.md)"
-    return f"[{text}]({target}{anchor})" if target in known else text
+    return found[0] if target is None or target in known else text
 
 
 def _harmless(notebook: NotebookNode) -> NotebookNode:

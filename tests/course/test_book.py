@@ -9,12 +9,13 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import nbformat
+import numpy as np
 import pandas as pd
 import pytest
 
 from aupimo_helpers.course.book import figure_alts, write_book
 from aupimo_helpers.course.notebook import Row, course, heading, read
-from aupimo_helpers.course.report import Report
+from aupimo_helpers.course.report import Picture, Report, Results
 from aupimo_helpers.errors import AupimoWarning, InputError, WriteError
 
 NOTEBOOKS = Path(__file__).resolve().parents[2] / "notebooks"
@@ -24,7 +25,13 @@ HOSTILE = "<img src=x onerror=\"document.title='run'\"><script>document.title='r
 
 def report(paths, name="own/<b>*set*"):
     rows = [Row(path.stem, heading(read(path), path.name).title, "Why?", "passed", 12.0, 1.0) for path in paths]
-    return Report(name, why_no_scores="nothing was predicted.", rows=[*rows, Row("15_later", "Later", "When?")])
+    table = pd.DataFrame({"image_path": ["cut/0.png", "cut/1.png", "good/0.png"], "defect": ["cut", "cut", "good"]})
+    table = table.assign(aupimo=[0.2, 0.8, np.nan], mask_area=[9, 9, 0], false_positives=[0, 0, 3])
+    ramp = np.linspace(0, 1, 256).reshape(16, 16)
+    results = Results(table, lambda _: Picture(None, ramp, ramp > 0.7), (1e-5, 1e-4), (0.5, 0.6), (0.4, 0.6))
+    return Report(
+        name, results, notes=[("Worth a look", ["a mask is large"])], rows=[*rows, Row("15_later", "Later", "When?")]
+    )
 
 
 @pytest.fixture(scope="module")
@@ -171,7 +178,9 @@ def hostile(tmp_path_factory):
         ),
         nbformat.v4.new_output("stream", text=HOSTILE),
     ]
-    first = "# 01 · A toy\n\n**Does it run?**\n\n[there](02_other.ipynb), [home](README.md), [law](../LICENSE)"
+    first = (
+        "# 01 · A toy\n\n**Does it run?**\n\n[there](02_other.ipynb), [home](README.md), [law](../LICENSE), `a[i](x)`"
+    )
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell(first), cell])
     notebook.metadata["widgets"] = {"application/vnd.jupyter.widget-state+json": {"state": {"a": {}}}}
     nbformat.write(notebook, results / "01_toy.ipynb")
@@ -208,7 +217,7 @@ def test_no_script_in_a_name_runs_in_a_browser(hostile, browser, tmp_path):
 
 def test_links_to_what_is_not_in_the_book_are_text(hostile):
     page = pages(hostile)["01_toy.html"]
-    assert re.search(r"<p>there, <a [^>]*index\.html[^>]*>.*?home.*?</a>, law</p>", page, re.DOTALL)
+    assert re.search(r"<p>there, <a [^>]*index\.html[^>]*>.*?home.*?</a>, law, <code.*a\[i\]\(x\)", page, re.DOTALL)
 
 
 def test_what_is_wrong_with_a_page_is_one_sentence_and_the_old_book_goes_as_a_whole(tmp_path):
