@@ -23,12 +23,17 @@ from aupimo_helpers.course.report import Report, report_html
 from aupimo_helpers.errors import AupimoWarning, InputError, brief
 from aupimo_helpers.files import explain_write_errors
 
+# Paper is light: the colours of the dark theme could not be read on it.
+_PRINT = """{ const root = document.documentElement; let shown;
+addEventListener("beforeprint", () => { shown = root.dataset.theme; root.dataset.theme = "light"; });
+addEventListener("afterprint", () => { root.dataset.theme = shown; }); }"""
 _SETTINGS: dict[str, Any] = {
     "project": "AUPIMO",
     "extensions": ["myst_nb", "aupimo_helpers.course.book"],
     "html_theme": "sphinx_book_theme",
     "html_title": "AUPIMO, image by image",
     "html_css_files": ["book.css"],
+    "html_js_files": [(None, {"body": _PRINT})],
     "html_static_path": ["_static"],
     "html_extra_path": ["_extra"],
     "html_use_index": False,

@@ -160,6 +160,17 @@ def test_a_phone_scrolls_no_page_sideways_and_search_works_from_a_folder(book, b
     page.close()
 
 
+def test_paper_is_light(book, browser):
+    page = browser.new_page(color_scheme="dark")
+    page.goto((book / "index.html").as_uri())
+    page.evaluate(
+        "addEventListener('beforeprint', () => { window.printed = document.documentElement.dataset.theme; })"
+    )
+    page.pdf()
+    assert page.evaluate("[window.printed, document.documentElement.dataset.theme]") == ["light", "dark"]
+    page.close()
+
+
 @pytest.fixture(scope="module")
 def hostile(tmp_path_factory):
     """A book whose tables, one of them styled, streams, data set and figure have a hostile name in every place."""
