@@ -99,7 +99,9 @@ def test_solutions_stay_folded_and_formulas_are_mathml(book):
     )
 
 
-def test_every_picture_says_what_it_shows(book):
+def test_every_picture_of_a_page_has_an_alternative_text_and_none_is_made_up(book):
+    texts = [path.read_text(encoding="utf-8") for path in NOTEBOOKS.iterdir() if path.suffix in (".md", ".ipynb")]
+    assert not [text for text in texts if re.search(r"!\[\s*\]\(", text)]
     for name, text in pages(book).items():
         assert "No description has been provided" not in text
         assert all("alt=" in tag for tag in re.findall(r"<img\b[^>]*>", text)), name
