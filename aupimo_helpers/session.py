@@ -3,8 +3,10 @@
 import logging
 import platform
 import re
+import textwrap
 import warnings
 from importlib.metadata import version
+from typing import Any
 
 PACKAGES = (
     *("aupimo-helpers", "anomalib", "torch", "torchvision", "torchmetrics"),
@@ -18,8 +20,32 @@ def versions(packages: tuple[str, ...] = PACKAGES) -> dict[str, str]:
 
 
 def print_versions() -> None:
-    """Print Python's and the course's main packages' versions on one line."""
-    print(", ".join(f"{name} {number}" for name, number in versions().items()))
+    """Print Python's and the course's main packages' versions, in lines that no page has to break."""
+    line = ", ".join(f"{name}\xa0{number}" for name, number in versions().items())
+    print(textwrap.fill(line, 79, break_on_hyphens=False).replace("\xa0", " "))
+
+
+def alt_text(figure: Any) -> str:  # noqa: ANN401
+    """Say in words what a matplotlib figure shows: its title, and the title, axes and legend of each panel."""
+    panels = [axes for axes in figure.axes if axes.get_label() != "<colorbar>"]
+    said = [figure.get_suptitle()]
+    for axes in panels:
+        title = next(filter(None, map(axes.get_title, ("left", "center", "right"))), "")
+        sides = " against ".join(filter(None, (axes.get_ylabel(), axes.get_xlabel())))
+        legend = axes.get_legend()
+        names = ", ".join(text.get_text() for text in legend.get_texts()) if legend else ""
+        said.append("; ".join(filter(None, (title, sides, names))))
+    text = ". ".join(" ".join(part.split()) for part in dict.fromkeys(said) if part)
+    return text or f"Figure of {len(panels)} panels without a title"
+
+
+def load_ipython_extension(shell: Any) -> None:  # noqa: ANN401
+    """Let a kernel give every figure that it shows its alternative text, whatever draws it."""
+
+    def named(figure: Any) -> tuple[dict[str, str], dict[str, Any]]:  # noqa: ANN401
+        return {}, {"image/png": {"alt": alt_text(figure)}}
+
+    shell.display_formatter.mimebundle_formatter.for_type_by_name("matplotlib.figure", "Figure", named)
 
 
 # What the libraries say during a normal run of the course and a reader can do nothing about.

@@ -516,7 +516,7 @@ CASES = [
     (RUN + " --results notebooks/01_toy.ipynb", None, "Cannot write"),
     (RUN + f" --results {LONG}", None, "the name is too long"),
     (RUN, put("r"), "a file is where a folder must be"),
-    (RUN, directory("r/index.html"), "a folder is where a file must be"),
+    (RUN, put("r/book"), "a file is where a folder must be"),
     (RUN, put("r/02_old.ipynb", "{"), "r/02_old.ipynb is not a notebook"),
     (RUN, put("notebooks/01_toy.ipynb", ""), "01_toy.ipynb is not a notebook"),
     (RUN, put("notebooks/01_toy.ipynb", "[]"), "01_toy.ipynb is not a notebook"),

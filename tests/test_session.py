@@ -3,9 +3,10 @@ import platform
 import warnings
 from importlib.metadata import PackageNotFoundError, version
 
+import matplotlib.pyplot as plt
 import pytest
 
-from aupimo_helpers.session import PACKAGES, print_versions, quiet, versions
+from aupimo_helpers.session import alt_text, print_versions, quiet, versions
 
 
 def test_versions_are_those_that_are_installed():
@@ -18,10 +19,26 @@ def test_versions_are_those_that_are_installed():
         versions(("no-such-package",))
 
 
-def test_all_versions_are_printed_on_one_line(capsys):
+def test_all_versions_are_printed_and_no_line_is_so_long_that_a_page_would_break_it(capsys):
     print_versions()
-    (line,) = capsys.readouterr().out.splitlines()
-    assert [part.split()[0] for part in line.split(", ")] == ["python", *PACKAGES]
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) < 80
+    assert all(line.endswith(",") for line in lines[:-1])
+    assert [part.split() for part in " ".join(lines).split(", ")] == [list(pair) for pair in versions().items()]
+
+
+def test_a_figure_is_described_by_its_titles_axes_and_legend():
+    figure, (left, right) = plt.subplots(1, 2)
+    left.plot([0, 1], label="cut")
+    left.legend()
+    left.set(title="Recall", xlabel="FPR", ylabel="TPR")
+    right.set_title("An image", loc="left")
+    figure.colorbar(right.imshow([[0, 1]]))
+    assert alt_text(figure) == "Recall; TPR against FPR; cut. An image"
+    figure.suptitle("Two\nviews")
+    assert alt_text(figure).startswith("Two views. Recall")
+    assert alt_text(plt.figure()) == "Figure of 0 panels without a title"
+    plt.close("all")
 
 
 def test_known_lines_are_silenced_and_new_ones_are_not(caplog):

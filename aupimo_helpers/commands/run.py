@@ -16,9 +16,10 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     """Add ``aupimo run`` to the parser."""
     parser = subparsers.add_parser(
         "run",
-        help="make the data, execute the course's notebooks and write them as web pages",
-        description="Execute copies of the course's notebooks, on the embedded data or on your own, and write them "
-        "as notebooks and web pages with an index.html. The notebooks themselves stay as they are.",
+        help="make the data, execute the course's notebooks and make a book of them",
+        description="Execute copies of the course's notebooks, on the embedded data or on your own, and make a book "
+        "of them with a report of the scores as its front page: book/index.html in the folder of the results, which "
+        "needs no network. The notebooks themselves stay as they are.",
     )
     parser.add_argument("--dataset", metavar="SOURCE/CATEGORY", help="data set; synthetic/leather by default")
     parser.add_argument(
@@ -46,8 +47,9 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
 def _run(options: argparse.Namespace) -> int:
     from rich.console import Console
 
+    from aupimo_helpers.course.book import write_book
     from aupimo_helpers.course.notebook import course, notebooks_folder
-    from aupimo_helpers.course.report import Report, write_report
+    from aupimo_helpers.course.report import Report
     from aupimo_helpers.course.run import run_course, summary
     from aupimo_helpers.model import PadimSettings
 
@@ -75,13 +77,14 @@ def _run(options: argparse.Namespace) -> int:
     notes = {"Worth a look": warned, **_left_out(data_root / dataset)}
     report = Report(dataset, notes=[(heading, lines) for heading, lines in notes.items() if lines])
     run = run_course(notebooks, results, parameters, report=report, console=console)
-    write_report(run.index, replace(report, rows=run.every, **_results(dataset, data_root, results, settings)))
+    told = replace(report, rows=run.every, **_results(dataset, data_root, results, settings))
+    front = write_book(run.book, told, results, folder)
     console.print()
     console.print(summary(run))
     for row in run.rows:
         if row.message:
             console.print(f"{row.name}: {row.message}", highlight=False, soft_wrap=True)
-    console.print(f"\nRead it: {run.index}", highlight=False, soft_wrap=True)
+    console.print(f"\nRead it: {front}", highlight=False, soft_wrap=True)
     return 0 if run.passed else 1
 
 

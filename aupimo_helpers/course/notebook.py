@@ -150,7 +150,10 @@ def execute(
         timeout=timeout,
         kernel_name="python3",
         record_timing=False,
-        extra_arguments=["--IPKernelApp.log_level=40"],  # it warns of unencrypted TCP, which stays on this machine
+        extra_arguments=[
+            "--IPKernelApp.log_level=40",  # it warns of unencrypted TCP, which stays on this machine
+            "--IPKernelApp.extra_extensions=aupimo_helpers.session",  # alternative texts of figures
+        ],
         resources={"metadata": {"path": str(folder.resolve())}},
         on_cell_start=starts,
     )

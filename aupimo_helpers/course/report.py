@@ -133,11 +133,20 @@ def write_report(path: str | Path, report: Report) -> Path:
     Raises:
         WriteError: If the file cannot be written.
     """
+    page = report_html(report, page=True)
+    with atomic_file(path) as temporary:
+        temporary.write_text(page, encoding="utf-8")
+    return Path(path)
+
+
+def report_html(report: Report, *, page: bool) -> str:
+    """Render a report, as a page of its own or as what stands below the title of a page."""
     environment = Environment(
         loader=PackageLoader("aupimo_helpers", "course"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
     line = ", ".join(f"{name} {number}" for name, number in versions().items())
-    page = environment.get_template("report.html.j2").render(
+    return environment.get_template("report.html.j2").render(
+        page=page,
         name=report.name,
         why_no_scores=report.why_no_scores,
         notes=report.notes,
@@ -145,9 +154,6 @@ def write_report(path: str | Path, report: Report) -> Path:
         versions=line,
         **({"facts": ()} if report.results is None else _told(report.results)),
     )
-    with atomic_file(path) as temporary:
-        temporary.write_text(page, encoding="utf-8")
-    return Path(path)
 
 
 def _told(results: Results) -> dict[str, Any]:

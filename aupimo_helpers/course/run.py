@@ -8,27 +8,26 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
-from nbformat import NotebookNode
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 from tqdm import tqdm
 
+from aupimo_helpers.course.book import write_book
 from aupimo_helpers.course.notebook import NAME, Row, execute, heading, parameter_names, read, read_with_parameters
-from aupimo_helpers.course.pages import notebook_page
-from aupimo_helpers.course.report import Report, write_report
+from aupimo_helpers.course.report import Report
 from aupimo_helpers.errors import InputError
-from aupimo_helpers.files import atomic_file, reading
+from aupimo_helpers.files import atomic_file, explain_write_errors, reading
 
 KEPT = "aupimo_run"  # in an executed copy's metadata: what it ran on, and its row of the index
 
 
 @dataclass
 class CourseRun:
-    """What became of each notebook, the path of the report, ``index.html``, and the rows of earlier runs."""
+    """What became of each notebook, the folder of the book, and the rows of earlier runs."""
 
     rows: list[Row]
-    index: Path
+    book: Path
     earlier: list[Row] = field(default_factory=list)
 
     @property
@@ -50,16 +49,15 @@ def run_course(
     report: Report,
     console: Console,
 ) -> CourseRun:
-    """Execute copies of notebooks; write each, as a notebook and a page, and the report as soon as it has run."""
+    """Execute copies of notebooks and write each as soon as it has run; when stopped, the book of what there is."""
     if not notebooks:
         raise InputError("There is no notebook to run.")
     results_dir = Path(results_dir)
     ran_on = json.loads(json.dumps({"dataset": report.name, "parameters": dict(parameters)}))
     earlier = _earlier(results_dir, {path.name for path in notebooks}, ran_on)
-    run = CourseRun([_planned(path) for path in notebooks], results_dir / "index.html", earlier)
-    names = [row.name for row in run.every]
-    # First of all, so that a folder that cannot be written is known at once.
-    write_report(run.index, replace(report, rows=run.every))
+    run = CourseRun([_planned(path) for path in notebooks], results_dir / "book", earlier)
+    with explain_write_errors(run.book):  # a folder that cannot be written is known at once
+        run.book.mkdir(parents=True, exist_ok=True)
     for number, path in enumerate(notebooks):
         name = f"{number + 1}/{len(notebooks)} {path.stem}"
         console.print(f"[{number + 1}/{len(notebooks)}] {path.stem} ...", markup=False, highlight=False)
@@ -72,7 +70,8 @@ def run_course(
                 execution = execute(notebook, path.parent, on_cell=lambda *_: cells.update())
             except KeyboardInterrupt:
                 run.rows[number] = replace(run.rows[number], status="stopped")
-                write_report(run.index, replace(report, rows=run.every))
+                stopped = replace(report, rows=run.every, why_no_scores="the run was stopped.")
+                write_book(run.book, stopped, results_dir, path.parent)
                 raise
         row = run.rows[number] = replace(
             run.rows[number],
@@ -82,8 +81,8 @@ def run_course(
             message=execution.failure or "",
         )
         notebook.metadata[KEPT] = {**ran_on, "row": asdict(row)}
-        _write_notebook(notebook, path, results_dir, names)
-        write_report(run.index, replace(report, rows=run.every))
+        with atomic_file(results_dir / path.name) as temporary:
+            temporary.write_text(nbformat.writes(notebook) + "\n", encoding="utf-8")
         line = f"      {row.status} in {row.seconds:.1f} s {row.message}".rstrip()
         console.print(line, markup=False, highlight=False, soft_wrap=True)
     return run
@@ -104,14 +103,6 @@ def _earlier(results_dir: Path, now: set[str], ran_on: dict[str, Any]) -> list[R
                 if {key: kept.get(key) for key in ran_on} == ran_on:
                     rows.append(Row(**kept["row"]))
     return rows
-
-
-def _write_notebook(notebook: NotebookNode, path: Path, results_dir: Path, names: Sequence[str]) -> None:
-    with atomic_file(results_dir / path.name) as temporary:
-        temporary.write_text(nbformat.writes(notebook) + "\n", encoding="utf-8")
-    page = notebook_page(notebook, path.stem, path.parent, names)
-    with atomic_file(results_dir / f"{path.stem}.html") as temporary:
-        temporary.write_text(page, encoding="utf-8")
 
 
 def summary(run: CourseRun) -> Table:

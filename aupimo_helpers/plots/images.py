@@ -22,6 +22,7 @@ from aupimo_helpers.data.images import load_image as load_image
 from aupimo_helpers.data.images import load_mask as load_mask
 from aupimo_helpers.errors import InputError
 from aupimo_helpers.plots.style import HEATMAP, MASK_COLOR, OKABE_ITO
+from aupimo_helpers.session import alt_text
 
 if TYPE_CHECKING:
     from IPython.display import Image as DisplayedImage
@@ -194,7 +195,7 @@ def as_jpeg(figure: Figure, quality: int = 85) -> "DisplayedImage":
     buffer = io.BytesIO()
     figure.savefig(buffer, format="jpeg", pil_kwargs={"quality": quality, "optimize": True})
     plt.close(figure)
-    return DisplayedImage(data=buffer.getvalue(), format="jpeg")
+    return DisplayedImage(data=buffer.getvalue(), format="jpeg", alt=alt_text(figure))
 
 
 def _finish(ax: Axes, mask: ArrayLike | None, title: str | None) -> Axes:

@@ -83,17 +83,17 @@ def test_a_run_reports_every_notebook_and_leaves_the_sources(folder, images, tmp
     assert hashes(folder) == before
     assert shown(results) == f"parts/screws {root.as_posix()} {results.as_posix()} 3 True"
     assert {path.name for path in results.iterdir()} == {
-        "index.html",
-        *(f"{name}.{kind}" for name in ("01_shows", "02_fails", "03_plain") for kind in ("ipynb", "html")),
+        "book",
+        *(f"{name}.ipynb" for name in ("01_shows", "02_fails", "03_plain")),
     }
     assert "[1/3] 01_shows" in out
     assert "02_fails: cell 4: ValueError: no luck" in out
     for name, status in (("01_shows", "passed"), ("02_fails", "FAILED"), ("03_plain", "passed"), ("all", "FAILED")):
         assert any(name in line and status in line for line in out.splitlines()), out
-    assert str(results / "index.html") in out
-    page = (results / "index.html").read_text()
+    assert str(results / "book" / "index.html") in out
+    page = (results / "book" / "index.html").read_text()
     assert "no luck" in page
-    assert page.count(".html") == 3
+    assert set(re.findall(r'<td><a href="(\w+)', page)) == {"01_shows", "02_fails", "03_plain"}
 
 
 def test_only_some_and_the_results_beside_the_notebooks(folder, images, capsys):
@@ -102,15 +102,15 @@ def test_only_some_and_the_results_beside_the_notebooks(folder, images, capsys):
     results = folder.parent / "results"
     # The results are where the notebooks have them by default, so that is left as it stands there.
     assert shown(results) == f"parts/screws {images.parents[1].as_posix()} ../results 0 False"
-    assert not (results / "02_fails.html").exists()
+    assert not (results / "book" / "02_fails.html").exists()
     assert "all" in capsys.readouterr().out
 
 
 def test_the_index_keeps_what_ran_before_on_the_same_data_with_the_same_settings(folder, images, capsys):
     def rows(*arguments):
         main(["run", "--notebooks", str(folder), "--data-root", str(images), *arguments])
-        page = (folder.parent / "results" / "index.html").read_text()
-        return re.findall(r'<a href="(\w+)\.html">', page), page
+        page = (folder.parent / "results" / "book" / "index.html").read_text()
+        return re.findall(r'<td><a href="(\w+)\.html">', page), page
 
     assert rows("--only", "1", "2")[0] == ["01_shows", "02_fails"]
     assert "all       | passed" not in capsys.readouterr().out
@@ -151,7 +151,7 @@ def test_what_cannot_be_used_is_left_out_if_one_says_so_and_the_report_lists_it(
     assert not (folder.parent / "results").exists()
     assert main([*arguments, "--skip-problems"]) == 0
     assert shown(folder.parent / "results").startswith("own/screws ")
-    page = (folder.parent / "results" / "index.html").read_text()
+    page = (folder.parent / "results" / "book" / "index.html").read_text()
     assert page.count("x00.png") == 1
     assert page.count("has no mask") + page.count("have no mask") >= 1
     assert main([*arguments, "--skip-problems", "--dataset", "parts/screws"]) == 1
@@ -164,7 +164,7 @@ def test_what_the_check_warns_of_is_in_the_report(folder, images):
     Image.fromarray(mask).save(images / "ground_truth" / "cut" / "0_mask.png")
     with pytest.warns(AupimoWarning, match="more than half"):
         assert main(["run", "--notebooks", str(folder), "--data-root", str(images), "--only", "1"]) == 0
-    page = (folder.parent / "results" / "index.html").read_text()
+    page = (folder.parent / "results" / "book" / "index.html").read_text()
     assert "more than half" in page
     assert "0_mask.png" in page
 
@@ -200,7 +200,7 @@ def test_what_cannot_be_run_is_one_sentence(folder, tmp_path, capsys, arguments,
 def test_results_that_cannot_be_written_are_known_before_anything_runs(folder, tmp_path):
     (tmp_path / "file").write_text("")
     console = Console(file=io.StringIO())
-    with pytest.raises(WriteError, match=r"Cannot write .*file.*index\.html"):
+    with pytest.raises(WriteError, match=r"Cannot write .*file.*book"):
         run_course(sorted(folder.iterdir()), tmp_path / "file", {}, report=Report("a/b"), console=console)
     assert console.file.getvalue() == ""
 

@@ -93,3 +93,14 @@ class TestCourse:
     def test_not_found_is_one_sentence(self, tmp_path):
         with pytest.raises(MissingError, match="There are no course notebooks"):
             notebooks_folder(tmp_path)
+
+
+def test_every_figure_that_a_kernel_shows_says_what_it_shows(write, folder):
+    """Whatever draws it, and as JPEG too."""
+    plain = "import matplotlib.pyplot as plt\nplt.figure(figsize=(1, 1))\nplt.gca().set(title='Scores', xlabel='x');"
+    jpeg = "from aupimo_helpers.plots import as_jpeg\nplt.figure(figsize=(1, 1)).suptitle('Maps')\nas_jpeg(plt.gcf())"
+    notebook = read(write(folder / "01_toy.ipynb", plain, jpeg))
+    assert execute(notebook, folder).failure is None
+    (png,), (photograph,) = (cell.outputs for cell in notebook.cells[-2:])
+    assert png.metadata["image/png"]["alt"] == "Scores; x"
+    assert photograph.metadata["image/jpeg"]["alt"] == "Maps"

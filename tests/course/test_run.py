@@ -58,11 +58,11 @@ def test_ctrl_c_keeps_what_has_been_run(write, folder, tmp_path, tiny_data):
         assert time.monotonic() < begin + 120
         time.sleep(0.1)
     process.send_signal(signal.SIGINT)
-    stdout, stderr = process.communicate(timeout=30)
+    stdout, stderr = process.communicate(timeout=60)
     assert process.returncode == 130, stdout + stderr
     assert stderr.strip() == "aupimo: stopped"
-    assert (tmp_path / "out" / "01_toy.html").exists()
-    page = (tmp_path / "out" / "index.html").read_text()
+    assert (tmp_path / "out" / "book" / "01_toy.html").exists()
+    page = (tmp_path / "out" / "book" / "index.html").read_text()
     assert "stopped" in page
     assert '<a href="01_toy.html">' in page
     assert digest(folder) == before
