@@ -19,12 +19,14 @@ what it refuses, the first frame is shown without its alpha channel, and all tha
 with any image's suffix. One image has one mask, and one mask has one image.
 """
 
+import io
 import math
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
-from typing import IO
+from typing import IO, Literal
 from zipfile import ZipFile
 
 import numpy as np
@@ -298,17 +300,25 @@ def load_mask(path: str | Path, size: tuple[int, int] | None = None) -> NDArray[
     return np.asarray(Image.fromarray(mask.view(np.uint8)).resize((size[1], size[0]), Image.Resampling.NEAREST)) > 0
 
 
-def _npy_header(file: IO[bytes], size: int) -> tuple[tuple[int, ...], np.dtype]:
-    """Shape and dtype of an array in NumPy's format, which must have exactly the bytes that these promise."""
-    version = np.lib.format.read_magic(file)
-    older = version == (1, 0)  # a third version is for structured dtypes only
-    shape, _, dtype = (np.lib.format.read_array_header_1_0 if older else np.lib.format.read_array_header_2_0)(file)
+@lru_cache(maxsize=16)
+def _parsed(header: bytes) -> tuple[tuple[int, ...], bool, np.dtype]:
+    """Parse a header of NumPy's format, which is Python source; those of a set are alike."""
+    file = io.BytesIO(header)
+    older = np.lib.format.read_magic(file) == (1, 0)  # a third version is for structured dtypes only
+    return (np.lib.format.read_array_header_1_0 if older else np.lib.format.read_array_header_2_0)(file)
+
+
+def _npy_header(file: IO[bytes], size: int) -> tuple[tuple[int, ...], np.dtype, Literal["C", "F"]]:
+    """Shape, dtype and order of an array in NumPy's format, which must have exactly the bytes that these promise."""
+    start = file.read(12)
+    length = int.from_bytes(start[8:10], "little") - 2 if start[6:7] == b"\1" else int.from_bytes(start[8:], "little")
+    shape, columns_first, dtype = _parsed(start + file.read(max(0, length)))
     if dtype.hasobject:
         raise ValueError("it holds Python objects instead of numbers")
     promised, there = math.prod(shape) * dtype.itemsize, size - file.tell()
     if min(shape, default=0) < 0 or promised != there:
         raise ValueError(f"its header promises {promised} bytes of an array {shape}, and it has {there}")
-    return shape, dtype
+    return shape, dtype, "F" if columns_first else "C"
 
 
 def _map_header(path: Path) -> tuple[tuple[int, ...], np.dtype]:
@@ -320,14 +330,14 @@ def _map_header(path: Path) -> tuple[tuple[int, ...], np.dtype]:
                 raise ValueError(f"it begins with {start!r}, so it is neither .npy nor .npz")
             file.seek(0)
             if start != b"PK":
-                return _npy_header(file, path.stat().st_size)
+                return _npy_header(file, path.stat().st_size)[:2]
             with ZipFile(file) as archive:
                 names = [name.removesuffix(".npy") for name in archive.namelist()]
                 if len(names) != 1:
                     raise ValueError(f"it holds {len(names)} arrays ({', '.join(names) or 'none'}), expected one")
                 (member,) = archive.infolist()
                 with archive.open(member) as array:
-                    return _npy_header(array, member.file_size)
+                    return _npy_header(array, member.file_size)[:2]
     if suffix in (".tif", ".tiff"):
         import tifffile
 
@@ -369,11 +379,14 @@ def read_map(path: str | Path) -> NDArray:
     size = map_size(path)
     with _explained(path, "score map"):
         if path.suffix.lower() in (".npy", ".npz"):
-            loaded = np.load(path, allow_pickle=False)
-            if isinstance(loaded, np.lib.npyio.NpzFile):
-                with loaded:
-                    loaded = loaded[loaded.files[0]]
-            scores = loaded.reshape(size)
+            with path.open("rb") as file:
+                if file.read(2) == b"PK":
+                    with np.load(path, allow_pickle=False) as archive:
+                        scores = archive[archive.files[0]].reshape(size)
+                else:  # as np.load does, which would parse the header again
+                    file.seek(0)
+                    shape, dtype, order = _npy_header(file, path.stat().st_size)
+                    scores = np.fromfile(file, dtype).reshape(shape, order=order).reshape(size)
         elif path.suffix.lower() in (".tif", ".tiff"):
             import tifffile
 
