@@ -168,7 +168,7 @@ def _told(results: Results) -> dict[str, Any]:
     loudest = normal.sort_values("false_positives", ascending=False).head(NUM_LOUDEST)
     loudest = loudest[loudest["false_positives"] > 0]
     return {
-        "score": f"{scores.mean():.1%}",
+        "score": f"{100 * scores.mean():.1f} %",
         "number": len(scores),
         "upper": f"{results.fpr_bounds[1]:g}",
         "facts": _facts(results, scored, normal),
@@ -177,15 +177,15 @@ def _told(results: Results) -> dict[str, Any]:
             {
                 "name": name,
                 "images": len(group),
-                "mean": f"{group.mean():.1%}",
-                "median": f"{group.median():.1%}",
-                "low": f"{(group < 0.2).mean():.0%}",
-                "high": f"{(group > 0.8).mean():.0%}",
+                "mean": f"{100 * group.mean():.1f} %",
+                "median": f"{100 * group.median():.1f} %",
+                "low": f"{100 * (group < 0.2).mean():.0f} %",
+                "high": f"{100 * (group > 0.8).mean():.0f} %",
             }
             for name, group in kinds
         ],
         "worst_text": _worst_text(scored, worst),
-        "worst": [_card(results, row, f"AUPIMO {row.aupimo:.1%}") for row in worst.itertuples()],
+        "worst": [_card(results, row, f"AUPIMO {100 * row.aupimo:.1f} %") for row in worst.itertuples()],
         "normal_text": _normal_text(normal, threshold, results.fpr_bounds[1]),
         "loudest": [
             _card(results, row, f"{row.false_positives:,} false positive pixels") for row in loudest.itertuples()
@@ -205,10 +205,17 @@ def _facts(results: Results, scored: pd.DataFrame, normal: pd.DataFrame) -> list
     if len(scores) > 1:
         interval = stats.bootstrap((scores,), np.mean, method="percentile", rng=np.random.default_rng(0))
         low, high = map(float, interval.confidence_interval)
-        facts.append(("Other anomalous images", f"95 % interval of the mean {low:.1%} to {high:.1%} (bootstrap)"))
+        facts.append(
+            (
+                "Other anomalous images",
+                f"95 % interval of the mean {100 * low:.1f} % to {100 * high:.1f} % (bootstrap)",
+            )
+        )
     if len(normal) > 1:
         low, high = results.normal_range
-        facts.append(("One normal image left out", f"mean from {low:.1%} to {high:.1%}, depending on which"))
+        facts.append(
+            ("One normal image left out", f"mean from {100 * low:.1f} % to {100 * high:.1f} %, depending on which")
+        )
     facts.append(
         ("Missed and found", f"{(scores == 0).sum()} images score exactly 0 %, {(scores == 1).sum()} exactly 100 %")
     )
@@ -220,7 +227,7 @@ def _worst_text(scored: pd.DataFrame, worst: pd.DataFrame) -> str:
     ties = int((scored["aupimo"] == last).sum())
     text = f"The {len(worst)} lowest scores of {len(scored)}; at equal scores the larger defect comes first."
     if ties > (shown := int((worst["aupimo"] == last).sum())):
-        text += f" {ties} images score {last:.1%}: {shown} of them are shown."
+        text += f" {ties} images score {100 * last:.1f} %: {shown} of them are shown."
     return text
 
 
@@ -232,7 +239,7 @@ def _normal_text(normal: pd.DataFrame, threshold: float, upper: float) -> str:
         "false positive pixel"
     )
     if total:
-        text += f"; of the {total:,} such pixels {pixels.max() / total:.0%} lie in one image"
+        text += f"; of the {total:,} such pixels {100 * pixels.max() / total:.0f} % lie in one image"
     return f"{text}."
 
 
@@ -267,7 +274,7 @@ def _boxes(scored: pd.DataFrame) -> dict[str, str]:
     figure = Figure(figsize=(8, 1.2 + 0.55 * scored["defect"].nunique()), layout="constrained")
     scores_by_defect(scored, title="Scores per kind of defect", ax=figure.subplots())
     medians = scored.groupby("defect")["aupimo"].median()
-    alt = "Box plot per kind of defect; medians: " + ", ".join(f"{k} {m:.0%}" for k, m in medians.items())
+    alt = "Box plot per kind of defect; medians: " + ", ".join(f"{k} {100 * m:.0f} %" for k, m in medians.items())
     return {"source": _data_url(figure, "png"), "alt": alt}
 
 

@@ -515,8 +515,8 @@ def test_the_report_tells_what_the_files_hold(tmp_path):
     scores = aupimo_scores(maps, masks, (1e-4, 1e-3)).numpy()
     rest = [(np.delete(maps, i, 0), np.delete(masks, i, 0)) for i in range(5)]
     without = [np.nanmean(aupimo_scores(*pair, (1e-4, 1e-3)).numpy()) for pair in rest]
-    assert f"{np.nanmean(scores):.1%}" in page
-    assert f"mean from {min(without):.1%} to {max(without):.1%}" in page
+    assert f"{100 * np.nanmean(scores):.1f} %" in page
+    assert f"mean from {100 * min(without):.1f} % to {100 * max(without):.1f} %" in page
     threshold = threshold_at_fpr(maps, masks, 1e-3)
     fired = (maps[:5] >= threshold).sum(axis=(1, 2))
     assert f"{(fired == 0).sum()} of 5 normal images have no false positive pixel" in page

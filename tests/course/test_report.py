@@ -64,17 +64,17 @@ def test_it_tells_the_numbers(predictions, page):
     threshold = threshold_at_fpr(maps, masks, BOUNDS[1])
     fired = [int((anomaly_map >= threshold).sum()) for anomaly_map in maps[:6]]
     text = text_of(page)
-    assert f"{np.nanmean(scores):.1%} mean AUPIMO over 14 anomalous images" in text
-    assert f"mean from {min(without):.1%} to {max(without):.1%}, depending on which" in text
+    assert f"{100 * np.nanmean(scores):.1f} % mean AUPIMO over 14 anomalous images" in text
+    assert f"mean from {100 * min(without):.1f} % to {100 * max(without):.1f} %, depending on which" in text
     assert f"{threshold:.6g} (raw anomaly score)" in text
     assert f"{fired.count(0)} of 6 normal images have no false positive pixel" in text
-    assert f"of the {sum(fired):,} such pixels {max(fired) / sum(fired):.0%} lie in one image" in text
+    assert f"of the {sum(fired):,} such pixels {100 * max(fired) / sum(fired):.0f} % lie in one image" in text
     assert f"own/set/test/good/003.png: {fired[3]:,} false positive pixels" in text
     assert f"{(scores == 0).sum()} images score exactly 0 %, {(scores == 1).sum()} exactly 100 %" in text
 
 
 def test_ties_among_the_worst_are_named(page):
-    assert "12 images score 0.0%: 10 of them are shown." in text_of(page)
+    assert "12 images score 0.0 %: 10 of them are shown." in text_of(page)
 
 
 def test_every_picture_is_inside_and_says_what_it_shows(page):
