@@ -7,7 +7,7 @@ const SVG = "http://www.w3.org/2000/svg";
 
 const number = (value) => value.toLocaleString("en");
 const percent = (share) => `${+(100 * share).toPrecision(share > 0.9995 || share < 0.1 ? 2 : 3)} %`;
-const rate = (fpr) => (fpr === 0 ? "0" : fpr.toExponential(1).replace(".0", ""));
+const rate = (fpr) => (fpr === 0 || fpr >= 0.01 ? `${+fpr.toPrecision(2)}` : fpr.toExponential(1).replace(".0", ""));
 const share = (part, whole) => (part === 0 || part === whole ? `${100 * (part / whole)} %` : percent(part / whole));
 
 function element(tag, attributes = {}, ...children) {
@@ -115,7 +115,10 @@ function viewer(title, what, pictures, start, label, positions, changed) {
   const select = element("select", { "aria-label": `Choose ${what}` });
   select.append(...pictures.map((picture, i) => element("option", { value: i }, label(picture))));
   view.relabel = () => pictures.forEach((picture, i) => { select.options[i].textContent = label(picture); });
-  const step = (by) => { select.selectedIndex += by; pick(); };
+  const step = (by) => {
+    select.selectedIndex = (select.selectedIndex + by + pictures.length) % pictures.length;
+    pick();
+  };
   const [back, next] = [[-1, "◀", "Previous"], [1, "▶", "Next"]].map(([by, sign, word]) => {
     const button = element("button", { type: "button", "aria-label": `${word}: ${what}`, title: word }, sign);
     button.addEventListener("click", () => step(by));
@@ -127,7 +130,6 @@ function viewer(title, what, pictures, start, label, positions, changed) {
     element("div", { class: "pick" }, back, select, next), view.canvas, view.caption);
   async function pick() {
     const index = select.selectedIndex;
-    [back.disabled, next.disabled] = [index === 0, index === pictures.length - 1];
     const shown = await unpack(pictures[index], positions);
     if (select.selectedIndex !== index) return; // another one was picked meanwhile
     view.shown = shown;
@@ -135,7 +137,7 @@ function viewer(title, what, pictures, start, label, positions, changed) {
   }
   select.addEventListener("change", pick);
   select.selectedIndex = start;
-  view.ready = pick();
+  pick();
   return view;
 }
 

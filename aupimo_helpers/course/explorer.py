@@ -4,9 +4,9 @@
 bounds L and U among them. The metric's threshold at f is the highest normal score t(f) whose shared FPR reaches f
 (``threshold_at_fpr``), and a pixel is marked if its score is at least that. Since t falls as f grows, one byte says
 it all: a pixel's *level* is the number of thresholds above its score, and at f_k the pixels of level k or less are
-marked. So at every position of the slider recall and marks are those of the metric, ties included; nothing is rounded.
-A curve between two positions is not known to the page: what is integrated there (``_areas``) comes along, exact, for
-each image, so that the scores at any two positions as bounds are those of ``aupimo_scores``.
+marked. So at every position of the slider recall and marks are those of the metric, ties included; nothing is
+rounded. A curve between two positions is not known to the page: what is integrated there (``_areas``) comes along,
+exact, for each image, so that the scores at any two positions as bounds are those of ``aupimo_scores``.
 """
 
 import base64
@@ -98,7 +98,7 @@ def _rates(lower: float, upper: float, highest: float) -> tuple[np.ndarray, int,
 
 
 def _areas(scores: np.ndarray, ascending: np.ndarray, ends: np.ndarray, x: np.ndarray) -> np.ndarray:
-    """Integrate an image's exact curve over ln F from x[0] to each x; ``ends`` are ln F, from the highest score on."""
+    """Integrate an image's exact curve over ln F from x[0] to each x; ``ends`` are ln F at the scores, descending."""
     scores = np.sort(wide(scores))[::-1]
     above = len(ends) - ascending.searchsorted(scores, side="right")
     tied = (above > 0) & (ascending[np.maximum(len(ends) - 1 - above, 0)] == scores)
@@ -159,8 +159,8 @@ def explorer_data(scored: Scored, most_images: int | None = None) -> dict[str, A
     normal, anomalous = np.flatnonzero(np.isnan(scored.aupimos)), np.flatnonzero(~np.isnan(scored.aupimos))
     axes = curve.scores[::-1].copy(), np.log(curve.fpr), np.log(rates)
     areas = {index: _areas(scored.of_masks[index], *axes) for index in anomalous.tolist()}
-    worst_first = anomalous[np.lexsort([[areas[i][-1] for i in anomalous], scored.aupimos[anomalous]])]
-    loudest_first = normal[np.lexsort([-marked.sum(axis=1), -marked[:, high]])]
+    worst_first = anomalous[np.lexsort((np.array([areas[i][-1] for i in anomalous]), scored.aupimos[anomalous]))]
+    loudest_first = normal[np.lexsort((-marked.sum(axis=1), -marked[:, high]))]
 
     def entry(index: int) -> dict[str, Any]:
         scores, mask = scored.read(index)
