@@ -159,7 +159,7 @@ export function explorer(root, data) {
   const normal = viewer("A normal image", "the normal image", data.normal, 0,
     ({ name }) => brief(name), rates.length, () => update());
 
-  const [left, top, wide, tall] = [46, 10, 340, 220];
+  const [left, top, wide, tall] = [52, 10, 334, 220];
   const x = (k) => left + (wide * (logs[k] - logs[0])) / (logs[last] - logs[0]);
   const y = (recall) => top + tall * (1 - recall);
   const plot = document.createElementNS(SVG, "svg");
@@ -173,9 +173,9 @@ export function explorer(root, data) {
   for (let power = Math.ceil(logs[0] - 1e-9); power <= logs[last] + 1e-9; power++) {
     const at = left + (wide * (power - logs[0])) / (logs[last] - logs[0]);
     shape("line", { class: "grid", x1: at, x2: at, y1: top, y2: top + tall }, plot);
-    shape("text", { x: at, y: top + tall + 16, "text-anchor": "middle" }, plot, `1e${power}`.replace("1e0", "1"));
+    shape("text", { x: at, y: top + tall + 18, "text-anchor": "middle" }, plot, `1e${power}`.replace("1e0", "1"));
   }
-  shape("text", { x: left + wide / 2, y: top + tall + 36, "text-anchor": "middle" }, plot, "shared FPR (log scale)");
+  shape("text", { x: left + wide / 2, y: top + tall + 38, "text-anchor": "middle" }, plot, "shared FPR (log scale)");
   const filled = shape("path", { class: "area" }, plot);
   const line = shape("path", { class: "curve" }, plot);
   const here = shape("line", { class: "here", y1: top, y2: top + tall }, plot);
@@ -208,6 +208,9 @@ export function explorer(root, data) {
       element("figure", {}, element("h2", {}, "The PIMO curve of the image with a defect"), plot,
         element("div", { class: "bounds" }, lower, upper), scores)),
     legend, ...notes.map((text) => element("p", { class: "note" }, text)));
+
+  // else JupyterLab takes the arrow keys for its cells
+  for (const control of root.querySelectorAll("input, select, button")) control.dataset.lmSuppressShortcuts = "true";
 
   function hold(moved) { // the bounds keep their order
     if (low() >= high()) moved.value = moved === lower ? high() - 1 : low() + 1;

@@ -131,7 +131,7 @@ def test_every_position_shows_what_the_metric_says(predictions, scored, open_pag
         own = f"{own:.2g}" if own >= 0.01 or own == 0 else f"{own:.1e}".replace("e-0", "e-").replace(".0e", "e")
         assert f"an FPR of {own} in this image" in page.locator("figcaption").last.text_content()
         recalls.add(recall)
-    assert len(recalls) > 10
+    assert len(recalls) >= 10
 
 
 def test_the_bounds_move_the_scores(predictions, scored, open_page, tmp_path):
