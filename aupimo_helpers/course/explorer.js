@@ -230,7 +230,7 @@ export function explorer(root, data) {
     fpr.setAttribute("aria-valuetext", `${rate(rates[k])}, recall ${share(found, defect.size)}`);
     const off = data.reached[k] > 1.1 * rates[k] || data.reached[k] < rates[k] / 1.1
       ? ` No threshold comes closer to this rate: its own shared FPR is ${rate(data.reached[k])}.` : "";
-    sentence.textContent = `At a shared FPR of ${rate(rates[k])} (threshold ${+data.thresholds[k].toPrecision(4)}) ` +
+    sentence.textContent = `At a shared FPR of ${rate(rates[k])} (threshold ${+data.thresholds[k].toPrecision(6)}) ` +
       `${share(found, defect.size)} of this defect is marked, and ${pixels(total)} in ${number(numbers[1])} normal ` +
       `image${numbers[1] === 1 ? "" : "s"}, ${total && marks === total ? "all" : number(marks)} of them in this one.${off}`;
     anomalous.caption.textContent = `${number(found)} of ${pixels(defect.size)} of the defect are marked: ` +
