@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from aupimo_helpers.model import PadimSettings
 
-from aupimo_helpers.commands.options import seed
+from aupimo_helpers.commands.options import add_data, add_model, model_options
 from aupimo_helpers.errors import InputError, noting
 
 
@@ -21,26 +21,9 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         "of them with a report of the scores as its front page: book/index.html in the folder of the results, which "
         "needs no network. The notebooks themselves stay as they are.",
     )
-    parser.add_argument("--dataset", metavar="SOURCE/CATEGORY", help="data set; synthetic/leather by default")
-    parser.add_argument(
-        "--data-root",
-        metavar="PATH",
-        help="with --dataset: the folder of the data sets. Without: your own images, a folder in MVTec AD's layout "
-        "or any layout that `aupimo data import` understands, or a folder that holds several of these",
-    )
-    parser.add_argument(
-        "--category", metavar="NAME", help="which one, where your own folder holds several; else a name for it"
-    )
-    text = "import your own images without those that cannot be used; the report lists them"
-    parser.add_argument("--skip-problems", action="store_true", help=text)
-    parser.add_argument("--results", metavar="FOLDER", help="where results go; by default results/ beside notebooks/")
+    add_data(parser)
     parser.add_argument("--only", nargs="+", default=[], metavar="NN", help="numbers of notebooks, such as 03 04")
-    parser.add_argument("--backbone", metavar="NAME", help="a timm model, such as resnet18")
-    parser.add_argument("--layers", nargs="+", metavar="LAYER", help="of the backbone, such as layer1")
-    parser.add_argument("--n-features", type=int, metavar="N", help="how many of the layers' channels are kept")
-    parser.add_argument("--pre-trained", action=argparse.BooleanOptionalAction, help="ImageNet weights, the default")
-    parser.add_argument("--seed", type=seed, help="of the choice of channels and of random weights; 0 by default")
-    parser.add_argument("--notebooks", metavar="FOLDER", help="where the notebooks are")
+    add_model(parser)
     parser.set_defaults(handler=_run)
 
 
@@ -57,7 +40,7 @@ def _run(options: argparse.Namespace) -> int:
     notebooks = course(folder, options.only)
     results = Path(options.results).absolute() if options.results else folder.parent / "results"
     with noting() as warned:
-        dataset, data_root = _choose_sound_data(options, folder.parent / "datasets")
+        dataset, data_root = choose_sound_data(options, folder.parent / "datasets")
     default = data_root == folder.parent / "datasets"
 
     # What is as in the notebooks is not injected, so that the copies read like the sources.
@@ -66,8 +49,7 @@ def _run(options: argparse.Namespace) -> int:
         parameters["DATA_ROOT"] = data_root.as_posix()
     if results != folder.parent / "results":
         parameters["RESULTS_DIR"] = results.as_posix()
-    names = ("backbone", "layers", "n_features", "pre_trained", "seed")
-    chosen = {name: value for name in names if (value := getattr(options, name)) is not None}
+    chosen = model_options(options)
     settings = PadimSettings(**chosen)
     if options.backbone is not None:  # whose layers are not those that the notebooks name
         chosen |= {"layers": list(settings.layers), "n_features": settings.n_features}
@@ -88,7 +70,7 @@ def _run(options: argparse.Namespace) -> int:
     return 0 if run.passed else 1
 
 
-def _choose_sound_data(options: argparse.Namespace, default_root: Path) -> tuple[str, Path]:
+def choose_sound_data(options: argparse.Namespace, default_root: Path) -> tuple[str, Path]:
     """Find or make the data, and stop at what would spoil the results of a set that is not the course's own."""
     from aupimo_helpers import data
     from aupimo_helpers.data.paths import require_readable_by_anomalib
@@ -122,16 +104,20 @@ def _left_out(folder: Path) -> dict[str, list[str]]:
 
 
 def _results(dataset: str, data_root: Path, results: Path, settings: "PadimSettings") -> dict[str, Any]:
-    """What the report tells of the scores, or why it tells nothing."""
+    """What the report tells of the scores, or why it tells nothing; write the explorer of what it tells."""
+    from aupimo_helpers.course.explorer import scored_predictions, write_explorer
     from aupimo_helpers.course.report import results_of
     from aupimo_helpers.errors import AupimoError
     from aupimo_helpers.model import kept_predictions
 
+    explorer, bounds = results / "explorer.html", (1e-5, 1e-4)
+    explorer.unlink(missing_ok=True)  # of an earlier run, maybe on other data
     predictions = kept_predictions(dataset, data_root, results, settings)
     if predictions is None:
         return {"why_no_scores": "none of the notebooks of this run has got as far as predicting the test images."}
     try:
-        return {"results": results_of(predictions, data_root, (1e-5, 1e-4))}
+        write_explorer(explorer, dataset, scored_predictions(predictions, data_root, bounds))
+        return {"results": results_of(predictions, data_root, bounds)}
     except AupimoError as error:  # the run's own failures say the same; the report must be there all the more
         return {"why_no_scores": str(error)}
 

@@ -25,7 +25,9 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument("-o", "--output", required=True, metavar="FILE.json", help=text)
     add_fpr_bounds(parser)
     parser.add_argument("--report", metavar="DIR", type=Path, help="write a report, DIR/index.html, too")
-    text = "for the report: the images, named as their maps, of any size"
+    text = "write a page with a slider for the threshold, and what is then marked, too"
+    parser.add_argument("--explore", metavar="FILE.html", type=Path, help=text)
+    text = "for the report and the page: the images, named as their maps, of any size"
     parser.add_argument("--images", metavar="DIR", type=Path, help=text)
     parser.set_defaults(handler=_score)
 
@@ -34,10 +36,12 @@ def _score(options: argparse.Namespace) -> int:
     output = Path(options.output)
     if output.suffix.lower() != ".json":
         raise InputError(f"Expected the output file to end in .json, but got {output}.")
-    if options.images and not options.report:
-        raise InputError("--images are shown in the report: say where it goes, with --report DIR.")
+    if options.images and not (options.report or options.explore):
+        raise InputError(
+            "--images are shown in the report: say where it goes, with --report DIR or --explore FILE.html."
+        )
     page = options.report and options.report / "index.html"
-    for path in (output, output.with_suffix(".csv"), *([page] if page else [])):
+    for path in (output, output.with_suffix(".csv"), *filter(None, (page, options.explore))):
         require_writable(path)
     from aupimo_helpers.score_files import pair_images, score_files
     from aupimo_helpers.scores import save_scores, score_table, write_csv
@@ -70,6 +74,11 @@ def _score(options: argparse.Namespace) -> int:
         name = Path(options.maps).resolve().name
         write_report(page, Report(name, results_of_files(scores, images), notes=[pair for pair in lists if pair[1]]))
         print(f"Read it: {page}")
+    if options.explore:
+        from aupimo_helpers.course.explorer import scored_files, write_explorer
+
+        write_explorer(options.explore, Path(options.maps).resolve().name, scored_files(scores, images))
+        print(f"Open it: {options.explore}")
     return 0
 
 

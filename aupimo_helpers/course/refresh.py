@@ -81,6 +81,8 @@ def _clean(notebook: NotebookNode, record: dict[str, Any]) -> None:
             found = output.get("data", {})
             if len(found) > 1 and "text/plain" in found:  # something richer is shown in its place
                 found["text/plain"] = _ADDRESS.sub("", found["text/plain"]).replace(" >", ">")
+            if any(kind.startswith("image/") for kind in found):  # a widget without its kernel would hide its picture
+                found.pop("application/vnd.jupyter.widget-view+json", None)
             if "text/html" in found:  # pandas draws the name of a styled table at random
                 found["text/html"] = re.sub(r"\bT_[0-9a-f]{5}(?=[_\" ])", f"T_{number:05x}", found["text/html"])
     measured = (

@@ -267,7 +267,11 @@ def load_image(path: str | Path, size: tuple[int, int] | None = None) -> NDArray
         ...     load_image(Path(folder, "grey.png"), size=(15, 20)).shape
         (15, 20, 3)
     """
-    image = _open(path, "image", lenient=True).convert("RGB")
+    image = _open(path, "image", lenient=True)
+    if image.mode in _DEEP_MODES:  # Pillow would show all above 255 as white
+        values = np.asarray(image).clip(0, 65535).astype(np.uint32)
+        image = Image.fromarray((values >> (bit_depth(int(values.max())) - 8)).astype(np.uint8))
+    image = image.convert("RGB")
     if size is not None:
         image = image.resize((size[1], size[0]), Image.Resampling.BILINEAR)
     return np.asarray(image)

@@ -103,6 +103,12 @@ class TestRefresh:
         refresh(path)
         assert outputs(read(path))[0].data["text/plain"] == "<__main__.A>"
 
+    def test_of_a_widget_its_picture_stays(self, write, folder):
+        bundle = {"application/vnd.jupyter.widget-view+json": {"model_id": "a"}, "image/png": "aa", "text/plain": "a"}
+        path = write(folder / "01_toy.ipynb", f"from IPython.display import display\ndisplay({bundle}, raw=True)")
+        assert refresh(path)
+        assert set(outputs(read(path))[0].data) == {"image/png", "text/plain"}
+
     def test_machine_paths_are_those_of_this_machine(self):
         assert {str(Path.home()), tempfile.gettempdir(), sys.prefix, str(ROOT)} <= set(REAL_PATHS)
 

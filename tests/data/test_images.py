@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from aupimo_helpers.data.images import pair_masks, read_mask, read_picture
+from aupimo_helpers.data.images import load_image, pair_masks, read_mask, read_picture
 from aupimo_helpers.errors import InputError
 
 
@@ -128,3 +128,9 @@ def test_an_image_may_have_as_many_pixels_as_the_memory_takes(tmp_path, monkeypa
         InputError, match=r"line\.png has 6000 x 30000 x 1 values, for which 1\.4 GB .*\(1\.0 GB are fr"
     ):
         read_mask(path)
+
+
+def test_a_grey_image_of_more_than_8_bits_is_shown_in_its_range(tmp_path):
+    for largest, expected in ((60000, 234), (3000, 187), (200, 200)):
+        Image.fromarray(np.array([[0, largest]], dtype=np.uint16)).save(tmp_path / "grey.png")
+        assert load_image(tmp_path / "grey.png").tolist() == [[[0] * 3, [expected] * 3]]
