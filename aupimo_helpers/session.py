@@ -18,8 +18,9 @@ def versions(packages: tuple[str, ...] = PACKAGES) -> dict[str, str]:
 
 
 def print_versions() -> None:
-    """Print Python's and the course's main packages' versions on one line."""
-    print(", ".join(f"{name} {number}" for name, number in versions().items()))
+    """Print Python's and the course's main packages' versions on two lines, which fit a page."""
+    named = [f"{name} {number}" for name, number in versions().items()]
+    print(", ".join(named[:5]), ", ".join(named[5:]), sep=",\n")
 
 
 # What the libraries say during a normal run of the course and a reader can do nothing about.

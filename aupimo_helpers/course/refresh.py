@@ -160,7 +160,7 @@ def index_text(notebooks: Sequence[Path]) -> str:
         "",
         "Read the notebooks in this order. Time is from the start of the kernel to the last cell; memory is the "
         "kernel's largest. Notebook 02 always trains the model; the others take its predictions from the cache once "
-        "one of them has made them. Terms: the [glossary](GLOSSARY.md). For teachers: [how to teach this](TEACHING.md).",
+        "one of them has made them. Terms: [glossary](GLOSSARY.md). For teachers: [how to teach](TEACHING.md).",
         "",
         *_rows(notebooks, "", with_versions=True),
     ]
