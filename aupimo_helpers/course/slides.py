@@ -49,25 +49,17 @@ def write_slides(texts: Path, notebooks: Path, folder: Path) -> None:
 
 
 def _filled(text: str, notebooks: Path) -> str:
-    """Put outputs and formulas into the text of a deck."""
-    text = _OUTPUT.sub(lambda found: _output(notebooks / found[3], found[4], found[2] if found[1] else None), text)
-    return _FORMULA.sub(lambda found: convert(found[2], display="block" if found[1] == "$$" else "inline"), text)
+    """Put formulas and outputs into the text of a deck."""
+    text = _FORMULA.sub(lambda found: convert(found[2], display="block" if found[1] == "$$" else "inline"), text)
+    return _OUTPUT.sub(lambda found: _output(notebooks / found[3], found[4], found[2] if found[1] else None), text)
 
 
 def _output(path: Path, cell_id: str, alt: str | None) -> str:
     """Give a cell's figure as a Markdown image, or, without ``alt``, what the cell printed."""
-    outputs = [each for cell in read(path).cells if cell.id == cell_id for each in cell.get("outputs", [])]
-    if alt is None:
-        found = [
-            f'<p class="printed">{html.escape(" ".join(each.text.split()))}</p>' for each in outputs if "text" in each
-        ]
-    else:
-        data = [(kind, content) for each in outputs for kind, content in each.get("data", {}).items()]
-        found = [
-            f"![{alt}](data:{kind};base64,{''.join(content.split())})" for kind, content in data if "image/" in kind
-        ]
-    if not found:
-        raise InputError(
-            f"Cell {cell_id} of {path} has no {'printed text' if alt is None else 'figure'}: execute it."
-        )
-    return found[-1]
+    for output in (output for cell in read(path).cells if cell.id == cell_id for output in cell.get("outputs", [])):
+        if alt is None and "text" in output:
+            return f'<p class="printed">{html.escape(" ".join(output.text.split()))}</p>'
+        for kind in {"image/png", "image/jpeg"} & set(output.get("data", {})) if alt is not None else ():
+            return f"![{alt}](data:{kind};base64,{''.join(output.data[kind].split())})"
+    what = "printed text" if alt is None else "figure"
+    raise InputError(f"There is no {what} of cell {cell_id} in {path}: execute the notebook, as it is now.")
