@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from aupimo_helpers import __version__
-from aupimo_helpers.commands import compare, data, explore, refresh, run, score, student, threshold
+from aupimo_helpers.commands import compare, data, explore, refresh, run, score, slides, student, threshold
 from aupimo_helpers.errors import AupimoError, AupimoWarning, brief
 from aupimo_helpers.files import why
 
@@ -33,7 +33,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"aupimo {__version__}")
     subparsers = parser.add_subparsers(required=True, metavar="COMMAND")
-    for command in (run, data, explore, score, threshold, compare, student, refresh):
+    for command in (run, data, explore, score, threshold, compare, student, slides, refresh):
         command.add_parser(subparsers)
     return parser
 

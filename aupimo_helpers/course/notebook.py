@@ -20,7 +20,7 @@ NAME = re.compile(r"\d\d_\w+\.ipynb")
 # glibc gives large arrays back to the system and has the next ones zeroed again: with batches of 32 images PyTorch
 # spends two thirds of its time so. Kernels keep what is freed, up to a limit.
 _KEEP_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(2**29), "MALLOC_TRIM_THRESHOLD_": str(2**30)}
-KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
+KERNEL = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
 
 
 @dataclass(frozen=True)

@@ -33,9 +33,10 @@ def refresh(path: Path) -> bool:
     execution = execute(notebook, path.parent)
     if execution.failure is not None:
         raise InputError(f"{path.name} was not written: {execution.failure}")
+    memory = round(execution.peak_memory_gb, 1)
     record = {
         "seconds": round(execution.seconds),
-        "peak_memory_gb": round(execution.peak_memory_gb, 1),
+        "peak_memory_gb": int(memory) if memory.is_integer() else memory,  # JupyterLab writes 1.0 as 1
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         "versions": versions(PACKAGES),
     }
@@ -61,12 +62,9 @@ def _about_the_same(old: dict[str, Any], new: dict[str, Any]) -> bool:
 
 
 def _clean(notebook: NotebookNode, record: dict[str, Any]) -> None:
-    """Keep nothing that depends on the run or on the editor; number the cells; write what was measured."""
-    notebook.metadata = NotebookNode(
-        aupimo=record,
-        kernelspec=KERNEL,
-        language_info={"name": "python", "file_extension": ".py", "mimetype": "text/x-python"},
-    )
+    """Keep nothing that depends on the run; number the cells; write what was measured."""
+    # With the kernel's name and language as JupyterLab stores them, saving a notebook there changes nothing.
+    notebook.metadata = NotebookNode(aupimo=record, kernelspec=KERNEL, language_info=notebook.metadata.language_info)
     count = 0
     for number, cell in enumerate(notebook.cells):
         tags = cell.metadata.get("tags")
@@ -86,7 +84,7 @@ def _clean(notebook: NotebookNode, record: dict[str, Any]) -> None:
             if "text/html" in found:  # pandas draws the name of a styled table at random
                 found["text/html"] = re.sub(r"\bT_[0-9a-f]{5}(?=[_\" ])", f"T_{number:05x}", found["text/html"])
     measured = (
-        f"**Measured:** {record['seconds']} s and {record['peak_memory_gb']} GB on {record['cores']} cores "
+        f"**Measured:** {record['seconds']} s and {record['peak_memory_gb']:.1f} GB on {record['cores']} cores "
         f"(Python {record['versions']['python'].rpartition('.')[0]}, anomalib {record['versions']['anomalib']})"
     )
     notebook.cells[0].source = _MEASURED.sub(measured, notebook.cells[0].source, count=1)
@@ -164,7 +162,7 @@ def index_text(notebooks: Sequence[Path]) -> str:
         "",
         "Read the notebooks in this order. Time is from the start of the kernel to the last cell; memory is the "
         "kernel's largest. Notebook 02 always trains the model; the others take its predictions from the cache once "
-        "one of them has made them.",
+        "one of them has made them. Terms: [glossary](GLOSSARY.md). For teachers: [how to teach](TEACHING.md).",
         "",
         *_rows(notebooks, "", with_versions=True),
     ]
@@ -181,7 +179,7 @@ def _rows(notebooks: Sequence[Path], prefix: str, *, with_versions: bool) -> lis
         record = notebook.metadata.get("aupimo")
         numbers, passed = "not yet | not yet", "not yet measured"
         if record:
-            numbers = f"{record['seconds']} s | {record['peak_memory_gb']} GB"
+            numbers = f"{record['seconds']} s | {record['peak_memory_gb']:.1f} GB"
             names = sorted(record["versions"], key=lambda name: name != "python")
             passed = ", ".join(f"{name.replace('python', 'Python')} {record['versions'][name]}" for name in names)
         question = top.question.replace("|", "&#124;")

@@ -40,7 +40,7 @@ class TestRefresh:
         assert set(record.versions) >= {"python", "anomalib", "torch"}
         measured = re.search(r"^\*\*Measured:\*\* (.*)$", notebook.cells[0].source, re.MULTILINE)[1]
         assert re.fullmatch(
-            rf"{record.seconds} s and {record.peak_memory_gb} GB on \d+ cores \(Python 3\.\d+, anomalib [\d.]+\)",
+            rf"{record.seconds} s and {record.peak_memory_gb:.1f} GB on \d+ cores \(Python 3\.\d+, anomalib [\d.]+\)",
             measured,
         )
         code = [cell for cell in notebook.cells if cell.cell_type == "code"]
@@ -160,4 +160,4 @@ class TestIndex:
             record = read(path).metadata.aupimo
             (line,) = [line for line in readme if line.startswith(f"| {path.name[:2]} |")]
             assert f"(notebooks/{path.name})" in line
-            assert line.endswith(f"| {record.seconds} s | {record.peak_memory_gb} GB |")
+            assert line.endswith(f"| {record.seconds} s | {record.peak_memory_gb:.1f} GB |")
