@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from latex2mathml.converter import convert
+from docutils.utils.math.latex2mathml import tex2mathml
 
 from aupimo_helpers.course.notebook import read
 from aupimo_helpers.errors import InputError, MissingError
@@ -50,7 +50,7 @@ def write_slides(texts: Path, notebooks: Path, folder: Path) -> None:
 
 def _filled(text: str, notebooks: Path) -> str:
     """Put formulas and outputs into the text of a deck."""
-    text = _FORMULA.sub(lambda found: convert(found[2], display="block" if found[1] == "$$" else "inline"), text)
+    text = _FORMULA.sub(lambda found: tex2mathml(found[2], as_block=found[1] == "$$"), text)
     return _OUTPUT.sub(lambda found: _output(notebooks / found[3], found[4], found[2] if found[1] else None), text)
 
 
