@@ -30,6 +30,7 @@ addEventListener("afterprint", () => { root.dataset.theme = shown; }); }"""
 _SETTINGS: dict[str, Any] = {
     "project": "AUPIMO",
     "extensions": ["myst_nb", "aupimo_helpers.course.book"],
+    "source_suffix": {".md": "myst-nb", ".ipynb": "myst-nb"},  # Sphinx changes its default for the whole process
     "html_theme": "sphinx_book_theme",
     "html_title": "AUPIMO, image by image",
     "html_css_files": ["book.css"],

@@ -17,6 +17,7 @@ _OUTPUT = re.compile(r"(!?)\[([^\]]*)\]\(\.\./(\d\d_\w+\.ipynb)#([\w-]+)\)")
 _FORMULA = re.compile(r"(\$\$?)([^$]+)\1")
 _CONFIGURATION = {
     "extensions": ["myst_parser", "sphinx_revealjs"],
+    "source_suffix": {".md": "markdown"},  # Sphinx changes its default for the whole process
     "root_doc": "index",
     "suppress_warnings": ["toc.not_included"],  # the front page links the decks itself
     "html_copy_source": False,
@@ -33,6 +34,7 @@ _CONFIGURATION = {
 def write_slides(texts: Path, notebooks: Path, folder: Path) -> None:
     """Write a deck per text, with outputs of ``notebooks`` (the course, or a run's results), into a new folder."""
     from sphinx.application import Sphinx
+    from sphinx.util.docutils import docutils_namespace, patch_docutils
 
     if not (texts / "index.md").is_file():
         raise MissingError(f"There are no texts of slides in {texts}: give the folder of the course's notebooks.")
@@ -40,7 +42,7 @@ def write_slides(texts: Path, notebooks: Path, folder: Path) -> None:
         raise InputError(f"{folder} exists already: name a new folder for the slides.")
     filled = {file.stem: _filled(file.read_text(encoding="utf-8"), notebooks) for file in texts.glob("*.md")}
     warnings = io.StringIO()
-    with atomic_folder(folder) as new, TemporaryDirectory() as doctrees:
+    with atomic_folder(folder) as new, TemporaryDirectory() as doctrees, patch_docutils(), docutils_namespace():
         app = Sphinx(texts, None, new, doctrees, "revealjs", _CONFIGURATION, status=None, warning=warnings)
         app.connect("source-read", lambda _app, name, source: source.__setitem__(0, filled[name]))
         app.build()
