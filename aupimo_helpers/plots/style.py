@@ -8,7 +8,7 @@ import matplotlib as mpl
 from cycler import cycler
 from matplotlib.axis import Axis
 from matplotlib.scale import LogScale, SymmetricalLogScale, register_scale
-from matplotlib.ticker import LogFormatterSciNotation, PercentFormatter
+from matplotlib.ticker import FuncFormatter, LogFormatterSciNotation
 
 # Okabe and Ito's palette: eight colours that people with any common colour-vision deficiency can tell apart
 # (https://jfly.uni-koeln.de/color/). Black and grey are kept for normal images and reference lines.
@@ -19,7 +19,7 @@ MASK_COLOR = "#00E5FF"
 HEATMAP = "inferno"
 
 # The fraction of 1 as a percentage: `ax.xaxis.set_major_formatter(PERCENT)`.
-PERCENT = PercentFormatter(1.0, symbol=" %")
+PERCENT = FuncFormatter(lambda share, _: f"{round(100 * share, 6) + 0.0:g} %")
 
 
 def superscript(number: str) -> str:

@@ -138,7 +138,7 @@ def test_what_the_text_says_of_the_leather(values, second_path, dataset):
         threshold, np.float32(0)
     )  # what the threshold's own pixel is above the next number
     assert step / np.float32(values["score_range"]) + np.float32(0.5) == 0.5
-    assert values["megabytes"] == pytest.approx(19, abs=0.5)
+    assert values["megabytes"] == pytest.approx(7, abs=0.5)
 
 
 def test_a_model_in_onnx_decides_as_the_raw_score(second_path, tmp_path):
