@@ -12,6 +12,8 @@ from aupimo_helpers import model
 from aupimo_helpers.commands import main
 from aupimo_helpers.model import PadimSettings, Predictions
 
+pytestmark = pytest.mark.slow
+
 PATHS = ("synthetic/leather/test/good/000.png", "synthetic/leather/test/cut/000.png")
 
 

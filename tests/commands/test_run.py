@@ -15,6 +15,8 @@ from aupimo_helpers.course.report import Report
 from aupimo_helpers.course.run import run_course
 from aupimo_helpers.errors import AupimoWarning, InputError, WriteError
 
+pytestmark = pytest.mark.slow
+
 PARAMETERS = """DATASET = "synthetic/leather"  # name
 DATA_ROOT = "../datasets"  # folder
 RESULTS_DIR = "../results"  # folder

@@ -18,6 +18,8 @@ from aupimo_helpers.course.notebook import Row, course, heading, read
 from aupimo_helpers.course.report import Picture, Report, Results
 from aupimo_helpers.errors import AupimoWarning, InputError, WriteError
 
+pytestmark = pytest.mark.slow
+
 NOTEBOOKS = Path(__file__).resolve().parents[2] / "notebooks"
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 HOSTILE = "<img src=x onerror=\"document.title='run'\"><script>document.title='run'</script>"

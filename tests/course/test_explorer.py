@@ -17,6 +17,8 @@ from aupimo_helpers.metrics import aupimo_scores, recall_at_fpr, threshold_at_fp
 from aupimo_helpers.model import Predictions
 from aupimo_helpers.score_files import score_files
 
+pytestmark = pytest.mark.slow
+
 CHROMIUM = shutil.which("chromium")
 EVIL = "<img src=x onerror=document.title='ran'>\"' ñ 漢"
 BOUNDS = (1e-3, 1e-2)

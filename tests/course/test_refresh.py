@@ -11,6 +11,8 @@ from aupimo_helpers.course.notebook import course, execute, heading, read
 from aupimo_helpers.course.refresh import index_text, problems, refresh, write_index
 from aupimo_helpers.errors import InputError
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[2]
 REAL_PATHS = module.machine_paths()
 

@@ -11,6 +11,8 @@ from aupimo_helpers.course.slides import write_slides
 from aupimo_helpers.errors import InputError, MissingError
 from aupimo_helpers.metrics import no_skill_score
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 TEXTS = ROOT / "notebooks" / "slides"
 DECKS = ["00", "01", "02", "03", "04", "05"]

@@ -12,6 +12,8 @@ from aupimo_helpers import data
 from aupimo_helpers.errors import DownloadError
 from aupimo_helpers.metrics import aupimo_scores
 
+pytestmark = pytest.mark.slow
+
 TEXT = (Path(__file__).resolve().parents[2] / "notebooks" / "TROUBLESHOOTING.md").read_text(encoding="utf-8")
 PLAIN = re.sub(r"\s+", " ", re.sub(r"^> ", "", TEXT, flags=re.MULTILINE)).replace("\\`", "`")
 MAPS = torch.rand((4, 400, 400), generator=torch.Generator().manual_seed(0))
