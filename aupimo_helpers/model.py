@@ -191,9 +191,10 @@ def make_padim(settings: PadimSettings = PadimSettings(), **padim_arguments: Any
         pre_trained=False,
         **(arguments | padim_arguments),
     )
-    leave_out_unused_blocks(model)
     if settings.pre_trained:
-        load_imagenet_weights(model)
+        load_imagenet_weights(model)  # which leaves out unused blocks, too
+    else:
+        leave_out_unused_blocks(model)
     return model
 
 

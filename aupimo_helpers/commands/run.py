@@ -116,10 +116,11 @@ def _results(dataset: str, data_root: Path, results: Path, settings: "PadimSetti
     if predictions is None:
         return {"why_no_scores": "none of the notebooks of this run has got as far as predicting the test images."}
     try:
-        write_explorer(explorer, dataset, scored_predictions(predictions, data_root, bounds))
-        return {"results": results_of(predictions, data_root, bounds)}
+        told = results_of(predictions, data_root, bounds)
     except AupimoError as error:  # the run's own failures say the same; the report must be there all the more
         return {"why_no_scores": str(error)}
+    write_explorer(explorer, dataset, scored_predictions(predictions, data_root, bounds))
+    return {"results": told}
 
 
 def _choose_data(options: argparse.Namespace, default_root: Path) -> tuple[str, Path]:
