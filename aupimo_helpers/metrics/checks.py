@@ -164,12 +164,22 @@ def _of_masks(maps: np.ndarray, masks: np.ndarray) -> tuple[np.ndarray, list[int
     """Select the scores of the masks' pixels, and count those of each image."""
     # few groups of eight pixels have one of a mask: only those are looked at one by one
     together = 8 if masks[0].size % 8 == 0 else 1
-    groups = masks.reshape(-1).view(np.uint64 if together == 8 else np.uint8)
+    touched, near = marked(masks.reshape(-1), together)
+    borders = touched.searchsorted(np.arange(len(masks) + 1) * (masks[0].size // together)) * together
+    counts = [int(np.count_nonzero(near[start:end])) for start, end in itertools.pairwise(borders.tolist())]
+    return wide(take_groups(maps.reshape(-1), touched, together)[near]), counts
+
+
+def marked(flags: np.ndarray, together: int = 8) -> tuple[np.ndarray, np.ndarray]:
+    """Find the groups of so many flags (1 or 8) in which one is True: their positions, and their flags."""
+    groups = flags.view(np.uint64 if together == 8 else np.uint8)
     touched = np.flatnonzero(groups != 0)
-    near = masks.reshape(-1, together).take(touched, axis=0)
-    borders = touched.searchsorted(np.arange(len(masks) + 1) * (masks[0].size // together)).tolist()
-    counts = [int(np.count_nonzero(near[start:end])) for start, end in itertools.pairwise(borders)]
-    return wide(maps.reshape(-1, together).take(touched, axis=0).ravel()).compress(near.ravel()), counts
+    return touched, groups.take(touched).view(bool)
+
+
+def take_groups(scores: np.ndarray, positions: np.ndarray, together: int = 8) -> np.ndarray:
+    """Take groups of scores, each as one piece of memory: the fastest way that NumPy has."""
+    return scores.view(f"V{together * scores.itemsize}").take(positions).view(scores.dtype)
 
 
 def _check_finite(maps: np.ndarray, first: int, name: str | None) -> None:

@@ -99,11 +99,10 @@ def _at_least(scores: np.ndarray, threshold: float) -> np.ndarray:
 def _pick(scores: np.ndarray, chosen: np.ndarray) -> np.ndarray:
     """Select scores; if few are chosen, eight are looked at in one go before they are looked at one by one."""
     whole = len(scores) // 8 * 8
-    touched = np.flatnonzero(chosen[:whole].view(np.uint64) != 0)
+    touched, near = checks.marked(chosen[:whole])
     if 16 * len(touched) > len(scores):
         return scores.compress(chosen)
-    near, places = scores[:whole].reshape(-1, 8), chosen[:whole].reshape(-1, 8)
-    picked = near.take(touched, axis=0).ravel().compress(places.take(touched, axis=0).ravel())
+    picked = checks.take_groups(scores[:whole], touched).compress(near)
     return picked if whole == len(scores) else np.append(picked, scores[whole:][chosen[whole:]])
 
 
@@ -271,10 +270,10 @@ class Lengths:
     """What a mask pixel adds to its image's AUPIMO, by where its score falls among the normal scores.
 
     That is the length on the ln F axis between L and U over which the pixel is found, as a share of ln(U / L): 1
-    above all normal scores, 0 below the one at which F reaches U.
+    above the normal score at which F reaches L, 0 below the one at which it reaches U.
     """
 
-    scores: np.ndarray  # the normal scores down to there, ascending, (K,)
+    scores: np.ndarray  # the normal scores from one to the other, ascending, (K,)
     added: (
         np.ndarray
     )  # (2 K - 1,): at 2 k for a pixel that ties with score k, at 2 k + 1 between the scores k and k + 1
@@ -292,8 +291,9 @@ def lengths(curve: SharedFPR, lower: float, upper: float) -> Lengths:
     found[0] = 1.0  # the line that comes from minus infinity
     below = (log_upper - clipped_ends) / (log_upper - log_lower)
     tied = found * (clipped_ends - clipped_starts) / (log_upper - log_lower) + below
-    added = np.stack([tied, below], axis=1).ravel()[-2::-1]
-    return Lengths(curve.scores[::-1].copy(), added.copy())
+    first = curve.position(lower)
+    added = np.stack([tied[first:], below[first:]], axis=1).ravel()[-2::-1]
+    return Lengths(curve.scores[first:][::-1].copy(), added.copy())
 
 
 def mean_lengths(
@@ -307,7 +307,7 @@ def mean_lengths(
     counts = mask_pixels if kept is None else kept
     ends = np.cumsum(counts)
     above = scores > table.scores[-1]
-    # few pixels are neither above all normal scores (length 1) nor below those that matter (length 0)
+    # few pixels are neither above the table's scores (length 1) nor below them (length 0)
     between = np.flatnonzero(~above & (scores >= table.scores[0]))
     values = scores[between]
     borders = [0, *between.searchsorted(ends).tolist()]
