@@ -1,6 +1,7 @@
 """``aupimo run``: execute the whole course."""
 
 import argparse
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +24,8 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     )
     add_data(parser)
     parser.add_argument("--only", nargs="+", default=[], metavar="NN", help="numbers of notebooks, such as 03 04")
+    text = "how many run at a time (default: 2 with two cores and 10 GB of free memory, else 1)"
+    parser.add_argument("--jobs", type=int, metavar="N", help=text)
     add_model(parser)
     parser.set_defaults(handler=_run)
 
@@ -36,6 +39,8 @@ def _run(options: argparse.Namespace) -> int:
     from aupimo_helpers.course.run import run_course, summary
     from aupimo_helpers.model import PadimSettings
 
+    if options.jobs is not None and options.jobs < 1:
+        raise InputError(f"--jobs must be 1 or more, got {options.jobs}.")
     folder = notebooks_folder(options.notebooks)
     notebooks = course(folder, options.only)
     results = Path(options.results).absolute() if options.results else folder.parent / "results"
@@ -58,7 +63,8 @@ def _run(options: argparse.Namespace) -> int:
     console = Console(markup=False, emoji=False)
     notes = {"Worth a look": warned, **_left_out(data_root / dataset)}
     report = Report(dataset, notes=[(heading, lines) for heading, lines in notes.items() if lines])
-    run = run_course(notebooks, results, parameters, report=report, console=console)
+    at_once = options.jobs or _jobs()
+    run = run_course(notebooks, results, parameters, report=report, console=console, at_once=at_once)
     told = replace(report, rows=run.every, **_results(dataset, data_root, results, settings))
     front = write_book(run.book, told, results, folder)
     console.print()
@@ -68,6 +74,12 @@ def _run(options: argparse.Namespace) -> int:
             console.print(f"{row.name}: {row.message}", highlight=False, soft_wrap=True)
     console.print(f"\nRead it: {front}", highlight=False, soft_wrap=True)
     return 0 if run.passed else 1
+
+
+def _jobs() -> int:
+    import psutil
+
+    return 2 if (os.cpu_count() or 1) > 1 and psutil.virtual_memory().available > 10e9 else 1
 
 
 def choose_sound_data(options: argparse.Namespace, default_root: Path) -> tuple[str, Path]:

@@ -131,77 +131,90 @@ def read_with_parameters(path: Path, parameters: Mapping[str, Any]) -> NotebookN
     return parameterize_notebook(notebook, dict(parameters), kernel_name="python3", language="python")
 
 
-def execute(
-    notebook: NotebookNode, folder: Path, *, timeout: int = 600, on_cell: Callable[[int, int], None] | None = None
-) -> Execution:
-    """Execute a notebook in a new kernel that starts in ``folder``; a cell that fails ends in ``failure``."""
-    from nbclient import NotebookClient
+class Running:
+    """A notebook that is being executed: in a new kernel that starts in ``folder``, watched from this thread."""
 
-    current = 0
+    def __init__(
+        self,
+        notebook: NotebookNode,
+        folder: Path,
+        *,
+        timeout: int = 600,
+        on_cell: Callable[[int, int], None] | None = None,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        from nbclient import NotebookClient
 
-    def starts(cell: NotebookNode, cell_index: int) -> None:  # noqa: ARG001
-        nonlocal current
-        current = cell_index + 1
-        if on_cell is not None:
-            on_cell(current, len(notebook.cells))
+        self._notebook, self._on_cell = notebook, on_cell
+        self._current = self._peak = 0
+        self._errors: list[BaseException] = []
+        self._client: Any = NotebookClient(
+            notebook,
+            timeout=timeout,
+            kernel_name="python3",
+            record_timing=False,
+            extra_arguments=[
+                "--IPKernelApp.log_level=40",  # it warns of unencrypted TCP, which stays on this machine
+                "--IPKernelApp.extra_extensions=aupimo_helpers.session",  # alternative texts of figures
+            ],
+            resources={"metadata": {"path": str(folder.resolve())}},
+            on_cell_start=self._starts,
+        )
+        self._environment = {**_KEEP_MEMORY, **(environment or {}), **os.environ}
+        self._begin = time.perf_counter()
+        # nbclient itself, in the main thread, would take Ctrl-C for a kernel that died.
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
 
-    client = NotebookClient(
-        notebook,
-        timeout=timeout,
-        kernel_name="python3",
-        record_timing=False,
-        extra_arguments=[
-            "--IPKernelApp.log_level=40",  # it warns of unencrypted TCP, which stays on this machine
-            "--IPKernelApp.extra_extensions=aupimo_helpers.session",  # alternative texts of figures
-        ],
-        resources={"metadata": {"path": str(folder.resolve())}},
-        on_cell_start=starts,
-    )
-    begin = time.perf_counter()
-    error, peak = _watch(client)
-    seconds = time.perf_counter() - begin
-    failure = None
-    if error is not None:
-        failure = f"cell {current}: {_in_one_line(error)}" if current else _in_one_line(error)
-    return Execution(notebook, seconds, peak / 1e9, failure)
-
-
-def _watch(client: Any) -> tuple[BaseException | None, int]:  # noqa: ANN401
-    """Run the client in a thread; sample its kernel's memory, and stop it on Ctrl-C, from this one."""
-    errors: list[BaseException] = []
-
-    def run() -> None:
+    def _run(self) -> None:
         try:
-            client.execute(env={**_KEEP_MEMORY, **os.environ})
-        except BaseException as error:  # handed to the caller
-            errors.append(error)
+            self._client.execute(env=self._environment)
+        except BaseException as error:  # handed to whoever polls
+            self._errors.append(error)
 
-    # nbclient itself, in the main thread, would take Ctrl-C for a kernel that died.
-    thread = threading.Thread(target=run, daemon=True)
-    thread.start()
-    peak = 0
-    try:
-        while thread.is_alive():
-            thread.join(0.1)
-            peak = max(peak, sum(_resident(process) for process in _kernel(client)))
-    except BaseException:
-        for process in _kernel(client):
+    def _starts(self, cell: NotebookNode, cell_index: int) -> None:  # noqa: ARG002
+        self._current = cell_index + 1
+        if self._on_cell is not None:
+            self._on_cell(self._current, len(self._notebook.cells))
+
+    def poll(self) -> Execution | None:
+        """Wait a moment and look at the kernel's memory; once the notebook has ended, say what became of it."""
+        self._thread.join(0.1)
+        self._peak = max(self._peak, sum(_resident(process) for process in self._processes()))
+        if self._thread.is_alive():
+            return None
+        failure = _in_one_line(self._errors[0]) if self._errors else None
+        if failure and self._current:
+            failure = f"cell {self._current}: {failure}"
+        return Execution(self._notebook, time.perf_counter() - self._begin, self._peak / 1e9, failure)
+
+    def kill(self) -> None:
+        """Stop the kernel and its children at once."""
+        for process in self._processes():
             process.kill()
-        thread.join(10)
-        raise
-    return (errors[0] if errors else None), peak
+        self._thread.join(10)
+
+    def _processes(self) -> list[psutil.Process]:
+        pid = getattr(getattr(self._client.km, "provisioner", None), "pid", None)
+        if pid is None:
+            return []
+        try:
+            process = psutil.Process(pid)
+            return [process, *process.children(recursive=True)]
+        except psutil.NoSuchProcess:
+            return []
 
 
-def _kernel(client: Any) -> list[psutil.Process]:  # noqa: ANN401
-    """List the kernel's process and its children."""
-    pid = getattr(getattr(client.km, "provisioner", None), "pid", None)
-    if pid is None:
-        return []
+def execute(notebook: NotebookNode, folder: Path, **options: Any) -> Execution:  # noqa: ANN401
+    """Execute one notebook (options: those of `Running`); a cell that fails ends in ``failure``."""
+    running = Running(notebook, folder, **options)
     try:
-        process = psutil.Process(pid)
-        return [process, *process.children(recursive=True)]
-    except psutil.NoSuchProcess:
-        return []
+        while (execution := running.poll()) is None:
+            pass
+    except BaseException:
+        running.kill()
+        raise
+    return execution
 
 
 def _resident(process: psutil.Process) -> int:

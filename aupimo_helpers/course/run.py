@@ -1,9 +1,11 @@
 """The whole course, executed: what ``aupimo run`` does."""
 
 import json
+import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +16,21 @@ from rich.text import Text
 from tqdm import tqdm
 
 from aupimo_helpers.course.book import write_book
-from aupimo_helpers.course.notebook import NAME, Row, execute, heading, parameter_names, read, read_with_parameters
+from aupimo_helpers.course.notebook import (
+    NAME,
+    Execution,
+    Row,
+    Running,
+    heading,
+    parameter_names,
+    read,
+    read_with_parameters,
+)
 from aupimo_helpers.course.report import Report
 from aupimo_helpers.errors import InputError
 from aupimo_helpers.files import atomic_file, explain_write_errors, reading
 
+_FITS = "02"  # what this notebook fits in its cells, those after it read
 KEPT = "aupimo_run"  # in an executed copy's metadata: what it ran on, and its row of the index
 
 
@@ -48,6 +60,7 @@ def run_course(
     *,
     report: Report,
     console: Console,
+    at_once: int = 1,
 ) -> CourseRun:
     """Execute copies of notebooks and write each as soon as it has run; when stopped, the book of what there is."""
     if not notebooks:
@@ -58,34 +71,73 @@ def run_course(
     run = CourseRun([_planned(path) for path in notebooks], results_dir / "book", earlier)
     with explain_write_errors(run.book):  # a folder that cannot be written is known at once
         run.book.mkdir(parents=True, exist_ok=True)
-    for number, path in enumerate(notebooks):
-        name = f"{number + 1}/{len(notebooks)} {path.stem}"
-        console.print(f"[{number + 1}/{len(notebooks)}] {path.stem} ...", markup=False, highlight=False)
-        known = parameter_names(read(path))
-        notebook = read_with_parameters(path, {k: v for k, v in parameters.items() if k in known})
-        # a terminal shows the cells as they run
-        live = {"file": console.file, "disable": not console.is_terminal, "leave": False}
-        with tqdm(desc=name, total=len(notebook.cells), unit="cell", **live) as cells:
-            try:
-                execution = execute(notebook, path.parent, on_cell=lambda *_: cells.update())
-            except KeyboardInterrupt:
-                run.rows[number] = replace(run.rows[number], status="stopped")
-                stopped = replace(report, rows=run.every, why_no_scores="the run was stopped.")
-                write_book(run.book, stopped, results_dir, path.parent)
-                raise
-        row = run.rows[number] = replace(
-            run.rows[number],
-            status="FAILED" if execution.failure else "passed",
-            seconds=execution.seconds,
-            peak_memory_gb=execution.peak_memory_gb,
-            message=execution.failure or "",
-        )
-        notebook.metadata[KEPT] = {**ran_on, "row": asdict(row)}
-        with atomic_file(results_dir / path.name) as temporary:
-            temporary.write_text(nbformat.writes(notebook) + "\n", encoding="utf-8")
-        line = f"      {row.status} in {row.seconds:.1f} s {row.message}".rstrip()
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
+    waiting = _in_order(notebooks, at_once)
+    running: dict[int, tuple[Running, tqdm]] = {}
+    # one thread for each of several: threads that wait for each other in turn make all of them slower
+    environment = {"OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // at_once))} if at_once > 1 else {}
+    try:
+        while waiting or running:
+            while waiting and len(running) < at_once and not _must_wait(notebooks[waiting[0]], running, notebooks):
+                number = waiting.pop(0)
+                path = notebooks[number]
+                title = f"{number + 1}/{len(notebooks)} {path.stem}"
+                tqdm.write(f"[{number + 1}/{len(notebooks)}] {path.stem} ...", file=console.file)
+                known = parameter_names(read(path))
+                notebook = read_with_parameters(path, {k: v for k, v in parameters.items() if k in known})
+                # a terminal shows the cells as they run
+                live = {"file": console.file, "disable": not console.is_terminal, "leave": False}
+                cells = tqdm(desc=title, total=len(notebook.cells), unit="cell", **live)
+                on_cell = partial(_advance, cells)
+                running[number] = Running(notebook, path.parent, on_cell=on_cell, environment=environment), cells
+            for number, (one, cells) in list(running.items()):
+                if execution := one.poll():
+                    del running[number]
+                    cells.close()
+                    row = run.rows[number] = _ran(run.rows[number], execution)
+                    execution.notebook.metadata[KEPT] = {**ran_on, "row": asdict(row)}
+                    with atomic_file(results_dir / notebooks[number].name) as temporary:
+                        temporary.write_text(nbformat.writes(execution.notebook) + "\n", encoding="utf-8")
+                    line = f"      {row.name} {row.status} in {row.seconds:.1f} s {row.message}".rstrip()
+                    tqdm.write(line, file=console.file)
+    except BaseException as error:
+        for number, (one, cells) in running.items():
+            one.kill()
+            cells.close()
+            run.rows[number] = replace(run.rows[number], status="stopped")
+        if isinstance(error, KeyboardInterrupt):
+            stopped = replace(report, rows=run.every, why_no_scores="the run was stopped.")
+            write_book(run.book, stopped, results_dir, notebooks[0].parent)
+        raise
     return run
+
+
+def _must_wait(notebook: Path, running: Iterable[int], notebooks: Sequence[Path]) -> bool:
+    return notebook.name[:2] > _FITS and any(notebooks[number].name.startswith(_FITS) for number in running)
+
+
+def _advance(cells: tqdm, *_: int) -> None:
+    cells.update()
+
+
+def _ran(row: Row, execution: Execution) -> Row:
+    return replace(
+        row,
+        status="FAILED" if execution.failure else "passed",
+        seconds=execution.seconds,
+        peak_memory_gb=execution.peak_memory_gb,
+        message=execution.failure or "",
+    )
+
+
+def _in_order(notebooks: Sequence[Path], at_once: int) -> list[int]:
+    """Order the notebooks: as one reads them; of those that may run beside each other, the longest first."""
+
+    def key(number: int) -> tuple[bool, float]:
+        later = notebooks[number].name[:2] > _FITS
+        took = read(notebooks[number]).metadata.get("aupimo", {}).get("seconds", 0)
+        return later, -took if later and at_once > 1 else number
+
+    return sorted(range(len(notebooks)), key=key)
 
 
 def _planned(path: Path) -> Row:

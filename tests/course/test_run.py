@@ -1,6 +1,7 @@
-"""Ctrl-C during ``aupimo run``; the rest of it is tested as a user sees it, in tests/commands/test_run.py."""
+"""Ctrl-C during ``aupimo run``, and what runs beside what; the rest of it stands in tests/commands/test_run.py."""
 
 import hashlib
+import io
 import os
 import signal
 import subprocess
@@ -8,9 +9,15 @@ import sys
 import time
 from pathlib import Path
 
+import nbformat
 import numpy as np
 import pytest
 from PIL import Image
+from rich.console import Console
+
+from aupimo_helpers.course.notebook import read
+from aupimo_helpers.course.report import Report
+from aupimo_helpers.course.run import run_course
 
 pytestmark = pytest.mark.slow
 
@@ -53,7 +60,7 @@ def test_ctrl_c_keeps_what_has_been_run(write, folder, tmp_path, tiny_data):
         cwd=tmp_path,
     )
     begin = time.monotonic()
-    while not (folder / "started").exists():
+    while not (folder / "started").exists() or not (tmp_path / "out" / "01_toy.ipynb").exists():
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < begin + 120
         time.sleep(0.1)
@@ -66,6 +73,32 @@ def test_ctrl_c_keeps_what_has_been_run(write, folder, tmp_path, tiny_data):
     assert "stopped" in page
     assert '<a href="01_toy.html">' in page
     assert digest(folder) == before
+
+
+def test_two_run_beside_each_other_and_nothing_before_what_fits_the_model(write, folder, tmp_path, monkeypatch):
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    meet = """import os, time
+    def meet(mine, other):
+        open(mine, 'w').close()
+        end = time.monotonic() + 60
+        while not os.path.exists(other):
+            assert time.monotonic() < end, 'alone'
+            time.sleep(0.05)""".replace("\n    ", "\n")
+    write(folder / "01_toy.ipynb", meet, "meet('one', 'two')")
+    write(folder / "02_fits.ipynb", meet, "meet('two', 'one')", "time.sleep(2)\nopen('fitted', 'w').close()")
+    order = "open('order', 'a').write(__import__('os').environ['OMP_NUM_THREADS'] + ' NN;')"
+    for number, seconds in (("03", 5), ("04", 50), ("05", 7)):
+        path = write(folder / f"{number}_reads.ipynb", "open('fitted')", order.replace("NN", number))
+        notebook = read(path)
+        notebook.metadata["aupimo"] = {"seconds": seconds}
+        nbformat.write(notebook, path)
+    console = Console(file=io.StringIO())
+    run = run_course(sorted(folder.iterdir()), tmp_path, {}, report=Report("a/b"), console=console, at_once=2)
+    assert [(row.name[:2], row.message) for row in run.rows] == [(f"0{i}", "") for i in range(1, 6)]
+    threads = str(max(1, os.cpu_count() // 2))
+    *first, last = (folder / "order").read_text().removesuffix(";").split(";")
+    assert sorted(first) == [f"{threads} 04", f"{threads} 05"]
+    assert last == f"{threads} 03"
 
 
 @pytest.fixture
