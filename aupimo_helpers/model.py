@@ -24,11 +24,11 @@ from aupimo_helpers.errors import InputError
 from aupimo_helpers.session import quiet, versions
 from aupimo_helpers.weights import (
     LITE0,
-    leave_out_unused_blocks,
     load_imagenet_weights,
     make_pre_processor,
     require_layers,
     require_weights,
+    spare_work,
 )
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from anomalib.models import Padim
 
 # Raised when what is kept, or how it is computed here, changes.
-CACHE_FORMAT = 5
+CACHE_FORMAT = 6
 
 # The layers and the number of features that the course reads from a backbone, unless it is told others.
 CHOSEN = {"tf_efficientnet_lite0": (("blocks.2",), 40), "resnet18": (("layer1",), 64)}
@@ -192,9 +192,9 @@ def make_padim(settings: PadimSettings = PadimSettings(), **padim_arguments: Any
         **(arguments | padim_arguments),
     )
     if settings.pre_trained:
-        load_imagenet_weights(model)  # which leaves out unused blocks, too
+        load_imagenet_weights(model)  # which spares it work, too
     else:
-        leave_out_unused_blocks(model)
+        spare_work(model)
     return model
 
 
@@ -333,7 +333,7 @@ def fitted_padim(
     )
     # All weights are in the cache, so that a model with ImageNet weights needs no hub either.
     model = make_padim(replace(settings, pre_trained=False), **padim_arguments)
-    # One that a reader fitted without ImageNet weights has the blocks that are left out here.
+    # One that a reader fitted without ImageNet weights has blocks and a kernel that are left out here.
     wanted = (*model.model.state_dict(), *(name for name in tensors if name.startswith("gaussian.")))
     model.model.load_state_dict({name: tensors[name] for name in wanted})
     # The inverse came out of the fit column by column, and is stored row by row. Products with it are rounded

@@ -52,8 +52,9 @@ def make_pre_processor(backbone: str, image_size: tuple[int, int] = (256, 256)) 
 def load_imagenet_weights(model: "Padim | Patchcore") -> None:
     """Give a model's backbone its ImageNet weights, before the model is fitted.
 
-    Those of EfficientNet-Lite0 come with the course; timm downloads all others once and keeps them. Of networks of
-    this family, timm computes all blocks whatever is read: those after the last layer that is read are left out.
+    Those of EfficientNet-Lite0 come with the course; timm downloads all others once and keeps them. The model is
+    spared work that changes no map: of networks of this family timm computes all blocks, whatever is read, so those
+    after the last layer that is read are left out; and maps are blurred along rows, then columns.
 
     Args:
         model: One of anomalib's models with a ``TimmFeatureExtractor``, made with ``pre_trained=False``.
@@ -70,7 +71,7 @@ def load_imagenet_weights(model: "Padim | Patchcore") -> None:
     """
     from anomalib.models.components import TimmFeatureExtractor
 
-    leave_out_unused_blocks(model)
+    spare_work(model)
     extractor = model.model.feature_extractor
     backbone = str(extractor.backbone)
     if backbone == LITE0:
@@ -86,12 +87,21 @@ def load_imagenet_weights(model: "Padim | Patchcore") -> None:
     extractor.load_state_dict({name: weights[name] for name in extractor.state_dict()})
 
 
-def leave_out_unused_blocks(model: "Padim | Patchcore") -> None:
-    """Leave out an EfficientNet's blocks after the last layer that is read; they take a third of the time."""
-    extractor = model.model.feature_extractor
-    read = [re.fullmatch(r"blocks\.(\d+)", str(layer)) for layer in extractor.layers]
-    if type(extractor.feature_extractor).__name__ == "EfficientNetFeatures" and all(read):
-        del extractor.feature_extractor.blocks[max(int(layer[1]) for layer in read if layer) + 1 :]
+def spare_work(model: "Padim | Patchcore") -> None:
+    """Spare a model what changes no map: an EfficientNet's blocks after the last that is read, and a slow blur."""
+    from anomalib.models.components.filters import GaussianBlur2d
+    from kornia.filters import GaussianBlur2d as SeparableBlur
+
+    network = model.model.feature_extractor
+    generator: Any = getattr(model.model, "anomaly_map_generator", None)
+    read = [re.fullmatch(r"blocks\.(\d+)", str(layer)) for layer in network.layers]
+    if type(network.feature_extractor).__name__ == "EfficientNetFeatures" and all(read):
+        del network.feature_extractor.blocks[max(int(layer[1]) for layer in read if layer) + 1 :]
+    if isinstance(blur := getattr(generator, "blur", None), GaussianBlur2d):
+        # anomalib multiplies 33 x 33 weights per pixel; the same kernel along rows, then columns, takes 2 x 33
+        size = int(blur.kernel.shape[-1])
+        sigma = (size - 1) / 8  # its kernels reach four sigma to each side
+        generator.blur = SeparableBlur((size, size), (sigma, sigma))
 
 
 def require_weights(backbone: str) -> None:

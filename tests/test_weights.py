@@ -155,6 +155,17 @@ def test_the_features_are_those_of_the_classifier(classifier):
     assert len(extractor.feature_extractor.blocks) == 3, "blocks that nothing reads are not computed"
 
 
+def test_maps_are_those_of_anomalibs_own_blur():
+    from anomalib.models import Padim
+
+    image, fresh = torch.rand(2, 1, 64, 48), Padim("resnet18", layers=["layer1"], n_features=8, pre_trained=False)
+    expected = fresh.model.anomaly_map_generator.blur(image)
+    for _ in range(2):  # a second time, there is nothing left to do
+        weights.spare_work(fresh)
+        assert torch.allclose(fresh.model.anomaly_map_generator.blur(image), expected, rtol=1e-5, atol=0)
+    assert "anomaly_map_generator.blur.kernel" not in fresh.model.state_dict()
+
+
 def test_any_model_of_anomalib_with_such_a_backbone_takes_the_weights(classifier):
     from anomalib.models import Patchcore
 
