@@ -14,13 +14,13 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from aupimo_helpers import cache
 from aupimo_helpers.course.notebook import read
 from aupimo_helpers.data.images import read_map, read_mask, read_picture
 from aupimo_helpers.data.layouts import find_pictures
 from aupimo_helpers.data.shapes import Annotation, draw_mask
 from aupimo_helpers.data.writing import RECORD, read_record
 from aupimo_helpers.errors import AupimoError, ProblemError, collecting
+from aupimo_helpers.model import cache
 from aupimo_helpers.scores import load_scores
 
 pytestmark = pytest.mark.slow

@@ -1,4 +1,4 @@
-"""The course's model: PaDiM from anomalib, its predictions, and a cache so that it is trained once.
+"""PaDiM from anomalib, and its predictions, from the cache if they are there.
 
 anomalib takes about 10 s to import, so it is imported where it is needed: predictions that are in the cache come
 without it.
@@ -18,11 +18,11 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from aupimo_helpers import cache, data
+from aupimo_helpers import data
 from aupimo_helpers.data.paths import defect_types, relative_path
 from aupimo_helpers.errors import InputError
-from aupimo_helpers.session import quiet, versions
-from aupimo_helpers.weights import (
+from aupimo_helpers.model import cache
+from aupimo_helpers.model.weights import (
     LITE0,
     load_imagenet_weights,
     make_pre_processor,
@@ -30,6 +30,7 @@ from aupimo_helpers.weights import (
     require_weights,
     spare_work,
 )
+from aupimo_helpers.session import quiet, versions
 
 if TYPE_CHECKING:
     from anomalib.data import ImageBatch

@@ -7,8 +7,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from aupimo_helpers import cache
 from aupimo_helpers.errors import MissingError, WriteError
+from aupimo_helpers.model import cache
 
 KEY = {"data": "abc", "versions": {"torch": "2"}, "size": (2, 3)}
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
-from aupimo_helpers import data, model
+from aupimo_helpers import data
 from aupimo_helpers.errors import InputError, MissingError
 from aupimo_helpers.model import (
     PadimSettings,
@@ -21,11 +21,12 @@ from aupimo_helpers.model import (
     make_padim,
     predict,
 )
+from aupimo_helpers.model import padim as module
 
 pytestmark = pytest.mark.slow
 
 SETTINGS = PadimSettings(image_size=(64, 64))
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -117,7 +118,7 @@ def test_a_fitted_model_from_the_cache_is_fitted(data_root, results, tmp_path, p
     def refuse(*_):
         raise AssertionError
 
-    monkeypatch.setattr(model, "_fit", refuse)
+    monkeypatch.setattr(module, "_fit", refuse)
     padim = fitted_padim("own/tiles", data_root, results, SETTINGS)
     monkeypatch.setattr(type(padim), "fit", None)  # anomalib would call it on a model that says it is not fitted
     datamodule = data.datamodule("own/tiles", data_root, image_size=(64, 64))
@@ -148,8 +149,8 @@ def test_a_cached_prediction_needs_no_anomalib(data_root, results, predictions):
 def test_changed_data_are_predicted_anew(data_root, tmp_path, predictions, monkeypatch):
     copy = tmp_path / "datasets"
     built = []
-    monkeypatch.setattr(model, "fitted_padim", lambda *_: None)
-    monkeypatch.setattr(model, "_predict", lambda *_: built.append(1) or predictions)
+    monkeypatch.setattr(module, "fitted_padim", lambda *_: None)
+    monkeypatch.setattr(module, "_predict", lambda *_: built.append(1) or predictions)
     subprocess.run(["cp", "-r", data_root, copy], check=True)
     for _ in range(2):
         predict("own/tiles", copy, tmp_path / "results", SETTINGS)
@@ -163,11 +164,11 @@ def test_changed_data_are_predicted_anew(data_root, tmp_path, predictions, monke
 @pytest.mark.parametrize("package", ["torch", "torchvision", "anomalib", "timm"])
 def test_other_versions_predict_anew(data_root, tmp_path, predictions, monkeypatch, package):
     built = []
-    monkeypatch.setattr(model, "fitted_padim", lambda *_: None)
-    monkeypatch.setattr(model, "_predict", lambda *_: built.append(1) or predictions)
+    monkeypatch.setattr(module, "fitted_padim", lambda *_: None)
+    monkeypatch.setattr(module, "_predict", lambda *_: built.append(1) or predictions)
     predict("own/tiles", data_root, tmp_path, SETTINGS)
-    real = model.versions
-    monkeypatch.setattr(model, "versions", lambda packages: real(packages) | {package: "0.0.1"})
+    real = module.versions
+    monkeypatch.setattr(module, "versions", lambda packages: real(packages) | {package: "0.0.1"})
     predict("own/tiles", data_root, tmp_path, SETTINGS)
     assert len(built) == 2
 
@@ -191,8 +192,8 @@ def test_a_model_that_is_kept_is_not_trained_again(data_root, tmp_path, predicti
     def refuse(*_):
         raise AssertionError
 
-    monkeypatch.setattr(model, "_fit", refuse)
-    monkeypatch.setattr(model, "_predict", refuse)
+    monkeypatch.setattr(module, "_fit", refuse)
+    monkeypatch.setattr(module, "_predict", refuse)
     for _ in range(2):
         keep(*fitted, "own/tiles", data_root, tmp_path, SETTINGS)
     kept = fitted_padim("own/tiles", data_root, tmp_path, SETTINGS)
@@ -301,7 +302,8 @@ def test_no_batches_are_no_predictions(tmp_path):
 def test_a_run_says_nothing_but_what_is_new(data_root, tmp_path):
     code = f"""
         import logging, warnings
-        from aupimo_helpers.model import *
+        from aupimo_helpers.model import PadimSettings, make_engine, make_padim
+        from aupimo_helpers.session import quiet
         quiet()
         from anomalib.metrics import AUPIMO
         from lightning.pytorch import seed_everything

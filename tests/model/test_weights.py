@@ -12,13 +12,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from aupimo_helpers import model, weights
 from aupimo_helpers.errors import AupimoError, DownloadError, InputError, MissingError
-from aupimo_helpers.model import PadimSettings, make_padim, predict
+from aupimo_helpers.model import PadimSettings, make_padim, padim, predict, weights
 
 pytestmark = pytest.mark.slow
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def run_python(code, **environment):
@@ -91,7 +90,7 @@ def test_a_download_that_breaks_off_is_the_same_sentence(monkeypatch):
 
     create_model = timm.create_model
     monkeypatch.setattr(weights, "require_weights", lambda _: None)
-    monkeypatch.setattr(model, "require_weights", lambda _: None)
+    monkeypatch.setattr(padim, "require_weights", lambda _: None)
     monkeypatch.setattr(timm, "create_model", breaks_off)
     with pytest.raises(DownloadError, match=r"resnet18 could not be .*Connection reset by peer.*PRE_TRAINED"):
         make_padim(PadimSettings("resnet18"))
@@ -110,7 +109,7 @@ def test_weights_of_the_hub_are_what_timm_loads(monkeypatch):
 
     create_model = timm.create_model
     monkeypatch.setattr(weights, "require_weights", lambda _: None)
-    monkeypatch.setattr(model, "require_weights", lambda _: None)
+    monkeypatch.setattr(padim, "require_weights", lambda _: None)
     monkeypatch.setattr(timm, "create_model", load)
     network = make_padim(PadimSettings("resnet18")).model.feature_extractor.feature_extractor
     assert torch.equal(network.layer1[0].conv1.weight, trained.layer1[0].conv1.weight)
