@@ -214,16 +214,15 @@ def _refuse_gaps(pictures: Sequence[Picture], source: Path) -> None:
 
 def _deal(pictures: Sequence[Picture], test_share: float, seed: int) -> list[Picture]:
     """Deal the normal images that belong to no split yet, at random; both splits get at least one image."""
-    open_ones = [i for i, picture in enumerate(pictures) if picture.split is None]
-    splits = Counter(picture.split for picture in pictures if picture.defect == "good")
+    normal = [i for i, picture in enumerate(pictures) if picture.defect == "good"]
+    splits = Counter(pictures[i].split for i in normal)
+    open_ones = [i for i in normal if pictures[i].split is None]
     wanted = round(test_share * len(open_ones))
     most = len(open_ones) - (0 if splits["train"] else 1)
     least = 0 if splits["test"] else 1
     chosen = set(random.Random(seed).sample(open_ones, max(0, min(max(wanted, least), most))))
-    return [
-        replace(picture, split="test" if i in chosen else "train") if picture.split is None else picture
-        for i, picture in enumerate(pictures)
-    ]
+    rest = set(open_ones) - chosen
+    return [replace(p, split="train" if i in rest else p.split or "test") for i, p in enumerate(pictures)]
 
 
 def _target_names(pictures: Sequence[Picture], problems: list[Problem]) -> list[str]:

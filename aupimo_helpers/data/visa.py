@@ -46,7 +46,7 @@ def _convert(source: Path, category: str, folder: Path) -> None:
             if row.get("object") == category:
                 defect = "good" if row.get("label") == "normal" else "bad"
                 image, mask = source / str(row.get("image")), source / row["mask"] if row.get("mask") else None
-                pictures.append(Picture(image, defect, row.get("split"), mask, classes=True))
+                pictures.append(Picture(image, defect, mask, row.get("split"), classes=True))
                 targets.append(f"{row.get('split')}/{defect}/{image.stem}.png")
     if not pictures:
         raise ProblemError.of(source / _SPLIT, f"lists no image of {category}", "Unpack the archive again")
