@@ -33,7 +33,9 @@ def is_voc(source: Path) -> bool:
 def read_voc(source: Source) -> None:
     """The images, by the colours that occur in their masks; a black mask is that of a normal image."""
     if not is_voc(source.path):
-        raise InputError(f"{source.path} has no folders JPEGImages and SegmentationClass, which layout voc needs.")
+        raise InputError(
+            f"{source.path} has no folders JPEGImages and SegmentationClass, which the layout voc needs."
+        )
     names = _labelmap(source.path / "labelmap.txt")
     folders = sub_folders(source.path)
     images = source.images_in(folders["jpegimages"])

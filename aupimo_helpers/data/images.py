@@ -22,7 +22,7 @@ with any image's suffix. One image has one mask, and one mask has one image.
 import io
 import math
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
@@ -325,8 +325,8 @@ def _npy_header(file: IO[bytes], size: int) -> tuple[tuple[int, ...], np.dtype, 
     return shape, dtype, "F" if columns_first else "C"
 
 
-def _map_header(path: Path) -> tuple[tuple[int, ...], np.dtype]:
-    """Shape and dtype of a score map, without the map."""
+def _map_in(path: Path) -> tuple[tuple[int, ...], np.dtype, Callable[[], NDArray]]:
+    """Shape and dtype of a score map, from its header, and the function that reads the map itself."""
     suffix = path.suffix.lower()
     if suffix in (".npy", ".npz"):  # by the content, as np.load does
         with path.open("rb") as file:
@@ -334,14 +334,17 @@ def _map_header(path: Path) -> tuple[tuple[int, ...], np.dtype]:
                 raise ValueError(f"it begins with {start!r}, so it is neither .npy nor .npz")
             file.seek(0)
             if start != b"PK":
-                return _npy_header(file, path.stat().st_size)[:2]
+                shape, dtype, order = _npy_header(file, path.stat().st_size)
+                offset = file.tell()
+                return shape, dtype, lambda: np.fromfile(path, dtype, offset=offset).reshape(shape, order=order)
             with ZipFile(file) as archive:
                 names = [name.removesuffix(".npy") for name in archive.namelist()]
                 if len(names) != 1:
                     raise ValueError(f"it holds {len(names)} arrays ({', '.join(names) or 'none'}), expected one")
                 (member,) = archive.infolist()
                 with archive.open(member) as array:
-                    return _npy_header(array, member.file_size)[:2]
+                    shape, dtype, _ = _npy_header(array, member.file_size)
+                return shape, dtype, lambda: np.load(path, allow_pickle=False)[names[0]]
     if suffix in (".tif", ".tiff"):
         import tifffile
 
@@ -353,17 +356,19 @@ def _map_header(path: Path) -> tuple[tuple[int, ...], np.dtype]:
                 raise ValueError("a part of its pixels is missing")
             shape = tuple(map(int, page.shape))  # where it is damaged, it may hold tuples
             _require_possible(path, max(math.prod(shape), math.prod(page.tile or ())))
-            return shape, np.dtype(page.dtype)
+            return shape, np.dtype(page.dtype), lambda: tifffile.imread(path, key=0)
     with Image.open(path) as image:
-        dtype = {"I": np.int32, "F": np.float32}.get(image.mode[:2], np.uint16 if ";16" in image.mode else np.uint8)
+        other = np.uint16 if ";16" in image.mode else np.uint8
+        dtype = np.dtype({"I": np.int32, "F": np.float32}.get(image.mode[:2], other))
         bands = len(image.getbands())
-        return (image.height, image.width, bands)[: 3 if bands > 1 else 2], np.dtype(dtype)
+        shape = (image.height, image.width, bands)[: 3 if bands > 1 else 2]
+    return shape, dtype, lambda: np.asarray(Image.open(path))
 
 
-def map_size(path: Path) -> tuple[int, int]:
-    """Height and width of a score map, from its header; refused if it is none or larger than the memory."""
+def _usable_map(path: Path) -> tuple[tuple[int, int], Callable[[], NDArray]]:
+    """Height and width of a score map, and what reads it; refused if it is none or larger than the memory."""
     with _explained(path, "score map"):
-        shape, dtype = _map_header(path)
+        shape, dtype, read = _map_in(path)
     fault, kind, width = "", dtype.kind, dtype.itemsize
     if len(shape) == 3 and 1 in (shape[0], shape[2]):
         shape = tuple(length for axis, length in enumerate(shape) if axis == 1 or length != 1)[:2]
@@ -374,30 +379,19 @@ def map_size(path: Path) -> tuple[int, int]:
     if fault:
         raise ProblemError.of(path, fault, "Write the scores of one image as float32, to .npy or .tiff")
     require_memory(path, shape, 24)  # the map, what is made of it, and its mask
-    return shape[0], shape[1]
+    return (shape[0], shape[1]), read
+
+
+def map_size(path: Path) -> tuple[int, int]:
+    """Height and width of a score map, from its header."""
+    return _usable_map(path)[0]
 
 
 def read_map(path: str | Path) -> NDArray:
     """Read a score map: (H, W) floats as stored; 16-bit integers become float32, wider ones float64, both exactly."""
-    path = Path(path)
-    size = map_size(path)
-    with _explained(path, "score map"):
-        if path.suffix.lower() in (".npy", ".npz"):
-            with path.open("rb") as file:
-                if file.read(2) == b"PK":
-                    with np.load(path, allow_pickle=False) as archive:
-                        scores = archive[archive.files[0]].reshape(size)
-                else:  # as np.load does, which would parse the header again
-                    file.seek(0)
-                    shape, dtype, order = _npy_header(file, path.stat().st_size)
-                    scores = np.fromfile(file, dtype).reshape(shape, order=order).reshape(size)
-        elif path.suffix.lower() in (".tif", ".tiff"):
-            import tifffile
-
-            scores = tifffile.imread(path, key=0).reshape(size)
-        else:
-            with Image.open(path) as image:
-                scores = np.asarray(image)
+    size, read = _usable_map(Path(path))
+    with _explained(Path(path), "score map"):
+        scores = read().reshape(size)
     return scores if scores.dtype.kind == "f" else scores.astype(np.float32 if scores.itemsize == 2 else np.float64)
 
 
