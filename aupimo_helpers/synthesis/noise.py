@@ -67,6 +67,11 @@ def cellular_noise(rng: np.random.Generator, x: FloatImage, y: FloatImage) -> tu
     return np.sqrt(nearest), np.sqrt(second)
 
 
+def turned(x: FloatImage, y: FloatImage, angle: float) -> tuple[FloatImage, FloatImage]:
+    """Coordinates along a direction and across it."""
+    return np.cos(angle) * x + np.sin(angle) * y, np.cos(angle) * y - np.sin(angle) * x
+
+
 def smoothstep(low: float, high: float, values: FloatImage) -> FloatImage:
     """Rise smoothly from 0 at ``low`` to 1 at ``high``, or fall if it is below (Hermite polynomial 3t^2 - 2t^3)."""
     t = np.clip((values - np.float32(low)) / np.float32(high - low), 0, 1)
