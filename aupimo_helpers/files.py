@@ -125,8 +125,6 @@ def explain_write_errors(path: Path) -> Iterator[None]:
     """Turn an ``OSError`` of the block that a user can mend (full disk, no permission) into a ``WriteError``."""
     try:
         yield
-    except WriteError:
-        raise
     except OSError as error:
         if (reason := why(error)) is None:
             raise
@@ -188,12 +186,9 @@ def locked(path: Path) -> Iterator[None]:
 
     with explain_write_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(path.with_name(f".{path.name}.lock"))
-        lock.acquire()
-    try:
+        lock = FileLock(path.with_name(f".{path.name}.lock")).acquire()
+    with lock:
         yield
-    finally:
-        lock.release()
 
 
 def build_once(path: Path, build: Callable[[Path], None], accept: Callable[[Path], None] | None = None) -> Path:

@@ -50,7 +50,6 @@ _ALWAYS_THERE = 2**25  # bytes of memory
 VOID = 0xE0E0C0
 
 _DEEP_MODES = ("I", "I;16", "I;16B", "I;16L", "I;16N")
-_BITS = (8, 10, 12, 14, 16)
 
 # Line-scan cameras take more than Pillow's 179 megapixels: what counts is the memory, see `require_memory`.
 Image.MAX_IMAGE_PIXELS = None
@@ -162,7 +161,7 @@ def deepest_value(path: Path) -> int:
 
 def bit_depth(largest: int) -> int:
     """The smallest usual depth of a camera that holds the largest value found."""
-    return next(bits for bits in _BITS if largest < 2**bits)
+    return next(bits for bits in (8, 10, 12, 14, 16) if largest < 2**bits)
 
 
 def read_picture(path: str | Path, bits: int = 16) -> NDArray[np.uint8]:
@@ -177,14 +176,14 @@ def read_picture(path: str | Path, bits: int = 16) -> NDArray[np.uint8]:
         return (np.asarray(image).astype(np.uint32) >> (bits - 8)).astype(np.uint8)
     if image.mode == "1":
         image = image.convert("L")
-    if image.mode not in ("L", "RGB"):
-        _refuse_mode(path, image.mode)
+    _require_mode(image, path, "L", "RGB")
     return np.array(image)
 
 
-def _refuse_mode(path: Path, mode: str) -> None:
-    remedy = "Save it as grey or RGB with 8 bits per channel"
-    raise ProblemError.of(path, f"has the colour mode {mode}", remedy)
+def _require_mode(image: Image.Image, path: Path, *modes: str) -> None:
+    if image.mode not in modes:
+        remedy = "Save it as grey or RGB with 8 bits per channel"
+        raise ProblemError.of(path, f"has the colour mode {image.mode}", remedy)
 
 
 def _values(image: Image.Image) -> NDArray:
@@ -209,8 +208,7 @@ def read_mask(path: str | Path, threshold: float | None = None, *, classes: bool
     path = Path(path)
     opened = _open(path, "mask")
     image = _opaque(opened, path)
-    if image.mode not in ("1", "L", "RGB", "F", *_DEEP_MODES):
-        _refuse_mode(path, image.mode)
+    _require_mode(image, path, "1", "L", "RGB", "F", *_DEEP_MODES)
     values = _values(image)
     if not np.isfinite(values).all():
         raise ProblemError.of(path, "holds values that are no numbers (NaN, infinite)", "Save it as 0 and 1")

@@ -89,7 +89,6 @@ def import_folder(
     """
     source = Path(source)
     options = Options(test_share, seed, mask_threshold, line_width, without_mask, skip_problems)
-    options.validate()
     name = _name(source, name)
     target = Path(data_root) / SOURCE / name
     problems: list[Problem] = []
@@ -103,19 +102,17 @@ def import_folder(
     pictures = [picture for picture in pictures if picture.defect == "good" or picture.mask is not None]
     if not problems or skip_problems:
         _refuse_gaps(pictures, source)
-    targets = _target_names(pictures := _deal(pictures, test_share, seed), problems)
+    pictures = _deal(pictures, test_share, seed)
+    _name_clashes(pictures, problems)
     if source.is_dir() and target.resolve().is_relative_to(source.resolve()):
         raise InputError(f"{target} would lie inside the source {source}: choose another place with --data-root.")
-    record = make_record(source, found, options, pictures, targets, left_out, problems)
-    if problems and not skip_problems:
-        write_data_set(None, pictures, targets, options, record, problems)
+    record = make_record(source, found, options, pictures, left_out, problems)
 
     def build(folder: Path) -> None:
-        kept = write_data_set(
-            folder, pictures, targets, options, record, problems, lambda text: text.replace(f"{source}/", "")
-        )
-        _refuse_gaps(kept, source)
+        _refuse_gaps(write_data_set(folder, source, pictures, options, record, problems), source)
 
+    if problems and not skip_problems:
+        build(target)  # names what else is wrong, and writes nothing
     return build_once(target, build, accept=lambda folder: require_same(folder, record))
 
 
@@ -166,18 +163,15 @@ def _is_ready(source: Path) -> bool:
     images = sorted(path.relative_to(source) for path in source.rglob("*") if is_image(path))
     if any(len(path.parts) != 3 or path.suffix not in (".png", ".PNG") for path in images):
         return False
-    by_group: dict[tuple[str, ...], list[str]] = {}
-    for path in images:
-        by_group.setdefault(path.parts[:2], []).append(path.stem)
-    if not by_group.keys() >= {("train", "good"), ("test", "good")}:
+    good = [path.parts[0] for path in images if path.parts[:2] in (("train", "good"), ("test", "good"))]
+    damaged = [path for path in images if path.parts[0] == "test" and path.parts[1] != "good"]
+    masks = [path for path in images if path.parts[0] == "ground_truth"]
+    if len(set(good)) < 2 or len(damaged) != len(masks) or len(good) + 2 * len(masks) < len(images):
         return False
-    for split, defect in by_group.keys() - {("train", "good"), ("test", "good")}:
-        stems, masks = by_group.get(("test", defect), []), by_group.get(("ground_truth", defect), [])
-        if split == "train" or len(stems) != len(masks):
-            return False
-        if any(mask not in (stem, f"{stem}_mask") for stem, mask in zip(stems, masks, strict=True)):
-            return False
-    return True
+    return all(
+        mask.parts[1] == image.parts[1] and mask.stem in (image.stem, f"{image.stem}_mask")
+        for image, mask in zip(damaged, masks, strict=True)
+    )
 
 
 def _name(source: Path, name: str | None) -> str:
@@ -225,13 +219,11 @@ def _deal(pictures: Sequence[Picture], test_share: float, seed: int) -> list[Pic
     return [replace(p, split="train" if i in rest else p.split or "test") for i, p in enumerate(pictures)]
 
 
-def _target_names(pictures: Sequence[Picture], problems: list[Problem]) -> list[str]:
-    """The new images' paths, such as ``test/dent/1.png``; two that would get the same one are a problem."""
-    names = [f"{picture.split}/{picture.defect}/{picture.image.stem}.png" for picture in pictures]
+def _name_clashes(pictures: Sequence[Picture], problems: list[Problem]) -> None:
+    """Note images that would get the same path."""
     first: dict[str, Path] = {}
-    for picture, name in zip(pictures, names, strict=True):
+    for picture in pictures:
         # Compared without case, because some file systems do.
-        if first.setdefault(name.lower(), picture.image) != picture.image:
-            what = f"and {first[name.lower()]} would both become {name}"
+        if (other := first.setdefault(picture.target.lower(), picture.image)) != picture.image:
+            what = f"and {other} would both become {picture.target}"
             problems.append(Problem(picture.image, what, "Rename one of them"))
-    return names

@@ -36,6 +36,18 @@ class Picture:
         """The file in which the mask is."""
         return self.mask.path if isinstance(self.mask, Annotation) else self.mask
 
+    @property
+    def target(self) -> str:
+        """The path of the new image in its data set, such as ``test/dent/1.png``."""
+        return f"{self.split}/{self.defect}/{self.image.stem}.png"
+
+    @property
+    def mask_target(self) -> str:
+        """The path of the new mask."""
+        # It gets its image's very name: anomalib pairs the two lists by sorting them, and "_mask" would sort
+        # "a_mask" behind "a1_mask" although "a" comes before "a1".
+        return self.target.replace("test", "ground_truth", 1)
+
 
 @dataclass
 class Source:
