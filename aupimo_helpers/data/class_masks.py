@@ -10,16 +10,7 @@
 from pathlib import Path
 
 from aupimo_helpers.data.images import class_colours, load_mask
-from aupimo_helpers.data.pictures import (
-    NORMAL_NAMES,
-    Picture,
-    Source,
-    is_image,
-    loose_images,
-    one_defect,
-    slug,
-    sub_folders,
-)
+from aupimo_helpers.data.pictures import NORMAL_NAMES, Picture, Source, one_defect, slug, sub_folders
 from aupimo_helpers.errors import InputError, collecting
 
 _ABNORMAL = "abnormal"  # the defect's name where none is given
@@ -87,25 +78,28 @@ def read_visa(source: Source) -> None:
     source.pictures += [Picture(image, "anomaly", found.get(image), classes=True) for image in abnormal]
 
 
-def _folders_beside(path: Path) -> list[tuple[Path, list[Path], list[Path]]]:
+def _folders_beside(source: Source) -> list[tuple[Path, list[Path], list[Path]]]:
     """Folders with their images and the masks beside these."""
+    by_folder: dict[Path, list[Path]] = {}
+    for file in source.images_below():
+        by_folder.setdefault(file.parent, []).append(file)
     found = []
-    for folder in sorted({image.parent for image in path.rglob("*") if is_image(image)}):
-        files = loose_images(folder)
+    for folder, files in by_folder.items():
         images = [file for file in files if not file.stem.endswith("_mask")]
         images = [file for file in images if file.suffix.lower() != ".png"] or images
-        found.append((folder, images, [file for file in files if file not in set(images)]))
+        found.append((folder, images, sorted({*files} - {*images})))
     return found
 
 
 def is_beside(path: Path) -> bool:
     """Tell by images that have a mask beside them."""
-    return any(Source(path, "error", []).pair(images, masks)[0] for _, images, masks in _folders_beside(path))
+    source = Source(path, "error", [])
+    return any(source.pair(images, masks)[0] for _, images, masks in _folders_beside(source))
 
 
 def read_beside(source: Source) -> None:
     """The images of every folder; one whose masks are all black, or that has a normal name, holds normal images."""
-    for folder, images, masks in _folders_beside(source.path):
+    for folder, images, masks in _folders_beside(source):
         found = source.pair_all(images, masks)
         kind = slug((folder.relative_to(source.path).parts or (_ABNORMAL,))[0])
         normal = kind in NORMAL_NAMES

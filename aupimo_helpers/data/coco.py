@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from aupimo_helpers.data.images import IMAGE_SUFFIXES, shown_size
-from aupimo_helpers.data.pictures import Source, is_image, read_json, sub_folders, visible
+from aupimo_helpers.data.pictures import Source, read_json, sub_folders, visible
 from aupimo_helpers.data.shapes import Annotation
 from aupimo_helpers.errors import InputError, Problem, ProblemError, collecting
 
@@ -40,10 +40,9 @@ def read_coco(source: Source) -> None:
     if not files:
         raise InputError(f"{source.path} has no COCO file, which is JSON with images, annotations and categories.")
     by_name: dict[str, list[Path]] = {}
-    for path in sorted(source.root.rglob("*")):
-        if is_image(path):
-            by_name.setdefault(path.name, []).append(path)
-    left = dict.fromkeys(path for paths in by_name.values() for path in paths)
+    left = dict.fromkeys(source.images_below())
+    for path in left:
+        by_name.setdefault(path.name, []).append(path)
     for file in files:
         with collecting(source.problems):
             for name, size, shapes, faults in _entries(file):

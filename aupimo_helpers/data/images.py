@@ -165,14 +165,10 @@ def bit_depth(largest: int) -> int:
 
 
 def read_picture(path: str | Path, bits: int = 16) -> NDArray[np.uint8]:
-    """Decode a picture as people see it: upright, (H, W) grey or (H, W, 3) RGB, uint8.
-
-    8-bit values stay what they are; colour profiles are not applied. Values of more than 8 bits are divided by
-    ``2 ** (bits - 8)``, the same for every picture, so that brighter stays brighter across the data set.
-    """
+    """Decode a picture as people see it: upright, (H, W) grey or (H, W, 3) RGB, uint8, without colour profiles."""
     path = Path(path)
     image = _opaque(_open(path, "image"), path)
-    if image.mode in _DEEP_MODES:
+    if image.mode in _DEEP_MODES:  # by the same factor in every picture: brighter stays brighter across the data set
         return (np.asarray(image).astype(np.uint32) >> (bits - 8)).astype(np.uint8)
     if image.mode == "1":
         image = image.convert("L")
@@ -201,10 +197,7 @@ def class_colours(path: Path) -> list[int]:
 
 
 def read_mask(path: str | Path, threshold: float | None = None, *, classes: bool = False) -> NDArray[np.bool_]:
-    """Decode a mask by the strict rule: (H, W) bool, true where anomalous; from a threshold on, if there is one.
-
-    In a mask of classes every value is one, all of them anomalous, but for black and the colour of `VOID`.
-    """
+    """Decode a mask by the strict rule: (H, W) bool, true where anomalous; from a threshold on, if there is one."""
     path = Path(path)
     opened = _open(path, "mask")
     image = _opaque(opened, path)
@@ -215,7 +208,7 @@ def read_mask(path: str | Path, threshold: float | None = None, *, classes: bool
     if threshold is not None:
         return np.asarray(image.convert("L") if image.mode in ("RGB", "1") else image) >= threshold
     anomalous: NDArray[np.bool_] = values != 0
-    if classes:
+    if classes:  # every value is one, all of them anomalous
         return anomalous & (values != VOID)
     others = np.unique(values[anomalous])
     if opened.mode == "P":

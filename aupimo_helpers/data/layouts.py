@@ -26,6 +26,7 @@ from aupimo_helpers.data.pictures import (
     slug,
     sub_folders,
     visible,
+    visible_below,
 )
 from aupimo_helpers.data.shapes import Annotation
 from aupimo_helpers.data.yolo import is_yolo, read_yolo
@@ -194,7 +195,7 @@ def _read_folders(source: Source) -> None:
             f"defects ({', '.join(ABNORMAL_NAMES)}) for the layout folders."
         )
     others = [path for path in folders.values() if path not in {normal, normal_test, abnormal, mask_folder}]
-    unknown = [path for path in others if any(map(is_image, path.rglob("*")))]
+    unknown = [path for path in others if any(map(is_image, visible_below(path)))]
     why, remedy = f"has no meaning beside {normal.name} and {abnormal.name}", "Move a kind of defect to"
     source.refuse(
         [*unknown, *source.loose_images(source.path)], why, f"{remedy} {abnormal.name}/<defect>, or remove it"

@@ -81,10 +81,16 @@ class Source:
 
     def images_in(self, folder: Path) -> list[Path]:
         """A folder's images, sorted; pictures that would be passed over in silence are problems."""
-        below = [path for path in sub_folders(folder).values() if any(map(is_image, path.rglob("*")))]
+        below = [path for path in sub_folders(folder).values() if any(map(is_image, visible_below(path)))]
         what = f"is a folder with images in {folder}, where only images are expected"
         self.refuse(below, what, "Move its images up, or the folder away")
         return self.loose_images(folder)
+
+    def images_below(self) -> list[Path]:
+        """The images in all folders of the source, sorted; those that are not read are problems."""
+        files = visible_below(self.root)
+        self.problems += foreign(files)
+        return [path for path in files if is_image(path)]
 
     def pair(self, images: Iterable[Path], masks: Iterable[Path]) -> tuple[dict[Path, Path], list[Path]]:
         """The mask of each image that has one, by their names without folders; and the masks that are left."""
@@ -120,9 +126,19 @@ def slug(text: str) -> str:
     return re.sub(r"[^\w.-]+", "_", text.strip().lower()).strip("._")
 
 
+def _is_visible(name: str) -> bool:
+    """Tell by its name whether a file is neither hidden nor something that an operating system left behind."""
+    return not name.startswith(".") and not is_clutter(name)
+
+
 def visible(folder: Path) -> list[Path]:
-    """A folder's entries, sorted, without hidden files and what operating systems leave behind."""
-    return sorted(path for path in folder.iterdir() if not path.name.startswith(".") and not is_clutter(path.name))
+    """A folder's visible entries, sorted."""
+    return sorted(path for path in folder.iterdir() if _is_visible(path.name))
+
+
+def visible_below(folder: Path) -> list[Path]:
+    """The visible entries of a folder and of all folders in it, sorted."""
+    return sorted(path for path in folder.rglob("*") if all(map(_is_visible, path.relative_to(folder).parts)))
 
 
 def sub_folders(folder: Path) -> dict[str, Path]:

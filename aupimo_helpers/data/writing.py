@@ -134,10 +134,7 @@ def write_data_set(
     record: dict[str, Any],
     problems: list[Problem],
 ) -> list[Picture]:
-    """Write images, masks and the record into an empty folder, and return the pictures that are in it.
-
-    With problems, which are looked for to the end, nothing is written, unless they are to be skipped.
-    """
+    """Write images, masks and the record, or nothing and raise all problems; the pictures that were written."""
     unusable = {problem.file for problem in problems}
     usable, largest = [], 0
     for picture in pictures:

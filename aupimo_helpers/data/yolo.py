@@ -13,7 +13,7 @@ import numpy as np
 import yaml
 
 from aupimo_helpers.data.images import shown_size
-from aupimo_helpers.data.pictures import Source, is_image, visible
+from aupimo_helpers.data.pictures import Source, visible
 from aupimo_helpers.data.shapes import Annotation
 from aupimo_helpers.errors import InputError, Problem, ProblemError, collecting
 
@@ -52,7 +52,7 @@ def read_yolo(source: Source) -> None:
     names_file = _names_file(source.path)
     names = _class_names(names_file) if names_file else None
     used = set()
-    for image in sorted(path for path in source.path.rglob("*") if is_image(path)):
+    for image in source.images_below():
         parts = list(image.relative_to(source.path).with_suffix(".txt").parts)
         if "images" in parts:
             parts[len(parts) - 1 - parts[::-1].index("images")] = "labels"
