@@ -107,22 +107,18 @@ def _told_by_names(source: Path) -> str | None:
 
 
 def _nothing_recognised(source: Path) -> str:
-    if source.is_file():
-        files, place = [source], f"{source} is neither a folder nor a CSV nor a COCO file"
-    else:
-        files, place = visible(source), f"{source} has no layout that is understood"
+    files = [source] if source.is_file() else visible(source)
     if advice := next(filter(None, map(_other_format, files)), None):
         return advice
     if source.is_file():
-        return f"{place}; understood are: {LAYOUTS}."
-    inside = candidates(source)
-    if inside:
+        return f"{source} is neither a folder nor a CSV nor a COCO file; understood are: {LAYOUTS}."
+    if inside := candidates(source):
         return f"{source} holds several data sets: import one of them, such as {inside[0]}."
     images, folders = loose_images(source), [path.name for path in sub_folders(source).values()]
-    if not images and (unread := foreign(visible(source))):
+    if not images and (unread := foreign(files)):
         return listed(unread)
     found = f"{len(images)} images and " + (f"the folders {', '.join(folders[:8])}" if folders else "no folder")
-    return f"{place}. Found there: {found}. Understood are: {LAYOUTS}."
+    return f"{source} has no layout that is understood. Found there: {found}. Understood are: {LAYOUTS}."
 
 
 def _other_format(file: Path) -> str | None:

@@ -41,10 +41,10 @@ def import_folder(
 ) -> Path:
     """Copy your own pictures into MVTec AD's layout, as the data set ``own/NAME``.
 
-    Pixels keep their values (see `images.read_picture` for what happens to rotated, 16-bit and other special
-    pictures), sizes may differ from picture to picture, and masks become 0 and 255. The source is only read. The new
-    folder appears when it is complete, with a record of where everything came from in ``own.json``. Importing an
-    unchanged source again does nothing.
+    Pixels keep their values, upright as people see them and without colour profiles (those of more than 8 bits are
+    divided by a power of two, the same for all), sizes may differ from picture to picture, and masks become 0 and
+    255. The source is only read. The new folder appears when it is complete, with a record of where everything came
+    from in ``own.json``. Importing an unchanged source again does nothing.
 
     Normal images are dealt to training and test, at random with the seed, unless the source says which are for
     the test. Every image with a defect needs a mask with at least one pixel: AUPIMO measures how much of the mask is
