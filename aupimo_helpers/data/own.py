@@ -18,7 +18,7 @@ from unicodedata import normalize
 from aupimo_helpers.data.layouts import candidates, find_pictures, recognise
 from aupimo_helpers.data.pictures import Picture, is_image, slug
 from aupimo_helpers.data.problems import check
-from aupimo_helpers.data.writing import Options, make_record, require_same, write_data_set
+from aupimo_helpers.data.writing import Import, Options
 from aupimo_helpers.errors import InputError, MissingError, Problem
 from aupimo_helpers.files import build_once
 
@@ -92,7 +92,7 @@ def import_folder(
     name = _name(source, name)
     target = Path(data_root) / SOURCE / name
     problems: list[Problem] = []
-    found, pictures = find_pictures(source, layout, problems, unlabelled=unlabelled)
+    layout, pictures = find_pictures(source, layout, problems, unlabelled=unlabelled)
     left_out = [picture for picture in pictures if picture.defect != "good" and picture.mask is None]
     if without_mask == "error":
         remedy = "AUPIMO needs the masks: draw the defects (labelme saves JSON beside the image), or say"
@@ -106,14 +106,12 @@ def import_folder(
     _name_clashes(pictures, problems)
     if source.is_dir() and target.resolve().is_relative_to(source.resolve()):
         raise InputError(f"{target} would lie inside the source {source}: choose another place with --data-root.")
-    record = make_record(source, found, options, pictures, left_out, problems)
-
-    def build(folder: Path) -> None:
-        _refuse_gaps(write_data_set(folder, source, pictures, options, record, problems), source)
-
+    importing = Import(source, layout, options, pictures, problems, left_out)
     if problems and not skip_problems:
-        build(target)  # names what else is wrong, and writes nothing
-    return build_once(target, build, accept=lambda folder: require_same(folder, record))
+        importing.write(target)  # names what else is wrong, and writes nothing
+    return build_once(
+        target, lambda folder: _refuse_gaps(importing.write(folder), source), accept=importing.require_same
+    )
 
 
 def locate(

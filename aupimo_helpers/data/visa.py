@@ -9,8 +9,8 @@ from pathlib import Path
 
 from aupimo_helpers.data.download import download
 from aupimo_helpers.data.pictures import Picture
-from aupimo_helpers.data.writing import Options, make_record, write_data_set
-from aupimo_helpers.errors import MissingError, Problem, ProblemError
+from aupimo_helpers.data.writing import Import, Options
+from aupimo_helpers.errors import MissingError, ProblemError
 from aupimo_helpers.files import build_once
 
 HOME_PAGE = "https://github.com/amazon-science/spot-diff"
@@ -48,7 +48,4 @@ def _convert(source: Path, category: str, folder: Path) -> None:
                 pictures.append(Picture(image, defect, mask, row.get("split"), classes=True))
     if not pictures:
         raise ProblemError.of(source / _SPLIT, f"lists no image of {category}", "Unpack the archive again")
-    options = Options(test_share=0.5)
-    problems: list[Problem] = []
-    record = make_record(source, "visa", options, pictures, [], problems)
-    write_data_set(folder, source, pictures, options, record, problems)
+    Import(source, "visa", Options(test_share=0.5), pictures, problems=[]).write(folder)
