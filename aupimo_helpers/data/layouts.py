@@ -199,11 +199,10 @@ def _read_folders(source: Source) -> None:
 
     left, masks_of = _masks_below(source, mask_folder)
     kinds = sub_folders(abnormal)
-    loose = source.loose_images(abnormal)
+    without_folder = dict.fromkeys(source.loose_images(abnormal), slug(abnormal.name))
     if kinds:
-        source.refuse(loose, f"lies beside the folders {', '.join(kinds)}", "Move it into one of them")
-        loose = []
-    without_folder = {image: slug(abnormal.name) for image in loose}
+        source.refuse(without_folder, f"lies beside the folders {', '.join(kinds)}", "Move it into one of them")
+        without_folder = {}
     for name, folder in kinds.items():
         images = source.images_in(folder)
         if name in masks_of:

@@ -205,7 +205,7 @@ def _refuse_gaps(pictures: Sequence[Picture], source: Path) -> None:
 
 
 def _deal(pictures: Sequence[Picture], test_share: float, seed: int) -> list[Picture]:
-    """Deal the normal images that belong to no split yet, at random; both splits get at least one image."""
+    """Deal the normal images that have no split yet, at random, at least one to each; defects are for the test."""
     normal = [i for i, picture in enumerate(pictures) if picture.defect == "good"]
     splits = Counter(pictures[i].split for i in normal)
     open_ones = [i for i in normal if pictures[i].split is None]
