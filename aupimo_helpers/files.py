@@ -125,8 +125,6 @@ def explain_write_errors(path: Path) -> Iterator[None]:
     """Turn an ``OSError`` of the block that a user can mend (full disk, no permission) into a ``WriteError``."""
     try:
         yield
-    except WriteError:
-        raise
     except OSError as error:
         if (reason := why(error)) is None:
             raise
@@ -165,6 +163,13 @@ def atomic_file(path: str | Path) -> Iterator[Path]:
 
 
 @contextmanager
+def folder_beside(path: Path) -> Iterator[Path]:
+    """Give a temporary folder beside ``path``."""
+    with tempfile.TemporaryDirectory(".tmp", f".{path.name}.", path.parent, ignore_cleanup_errors=True) as name:
+        yield Path(name)
+
+
+@contextmanager
 def atomic_folder(path: str | Path) -> Iterator[Path]:
     """Give a temporary folder that becomes ``path``, which must not exist, when the block succeeds."""
     path = Path(path)
@@ -172,13 +177,10 @@ def atomic_folder(path: str | Path) -> Iterator[Path]:
         raise FileExistsError(f"{path} exists already")
     with explain_write_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent))
-        temporary.chmod(0o755)
-        try:
+        with folder_beside(path) as temporary:
+            temporary.chmod(0o755)
             yield temporary
             temporary.rename(path)
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
 
 
 @contextmanager
@@ -188,15 +190,14 @@ def locked(path: Path) -> Iterator[None]:
 
     with explain_write_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(path.with_name(f".{path.name}.lock"))
-        lock.acquire()
-    try:
+        lock = FileLock(path.with_name(f".{path.name}.lock")).acquire()
+    with lock:
+        for debris in path.parent.glob(f".{glob.escape(path.name)}.????????.tmp"):  # of a process that was killed
+            shutil.rmtree(debris, ignore_errors=True)
         yield
-    finally:
-        lock.release()
 
 
-def build_once(path: Path, build: Callable[[Path], None], accept: Callable[[Path], None] | None = None) -> Path:
+def build_once(path: Path, build: Callable[[Path], None], accept: Callable[[Path], None] = lambda _: None) -> Path:
     """Let ``build`` fill a folder, whole and once, however many ask; one that is there only has to be accepted."""
     if (blocked := next((part for part in (path, *path.parents) if part.is_file()), None)) is not None:
         raise WriteError(
@@ -205,11 +206,8 @@ def build_once(path: Path, build: Callable[[Path], None], accept: Callable[[Path
     if not path.is_dir():
         with locked(path):
             if not path.is_dir():  # else another process made it while this one waited
-                for debris in path.parent.glob(f".{glob.escape(path.name)}.????????.tmp"):  # of a run that was killed
-                    shutil.rmtree(debris, ignore_errors=True)
                 with atomic_folder(path) as temporary:
                     build(temporary)
                 return path
-    if accept is not None:
-        accept(path)
+    accept(path)
     return path

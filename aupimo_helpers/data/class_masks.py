@@ -10,19 +10,8 @@
 from pathlib import Path
 
 from aupimo_helpers.data.images import class_colours, load_mask
-from aupimo_helpers.data.pictures import (
-    NORMAL_NAMES,
-    SEVERAL_DEFECTS,
-    Picture,
-    images_in,
-    is_image,
-    paired,
-    slug,
-    strays,
-    sub_folders,
-    unlabelled,
-)
-from aupimo_helpers.errors import InputError, Problem, collecting
+from aupimo_helpers.data.pictures import NORMAL_NAMES, Picture, Source, one_defect, slug, sub_folders
+from aupimo_helpers.errors import InputError, collecting
 
 _ABNORMAL = "abnormal"  # the defect's name where none is given
 
@@ -32,25 +21,23 @@ def is_voc(source: Path) -> bool:
     return {"jpegimages", "segmentationclass"} <= sub_folders(source).keys()
 
 
-def read_voc(source: Path, choice: str, problems: list[Problem]) -> list[Picture]:
+def read_voc(source: Source) -> None:
     """The images, by the colours that occur in their masks; a black mask is that of a normal image."""
-    folders = sub_folders(source)
-    if not is_voc(source):
-        raise InputError(f"{source} has no folders JPEGImages and SegmentationClass, which the layout voc needs.")
-    names = _labelmap(source / "labelmap.txt")
-    images, masks = (images_in(folders[name], problems) for name in ("jpegimages", "segmentationclass"))
-    found, left = paired(images, masks, problems)
-    problems += strays(left)
-    pictures: list[Picture] = []
+    if not is_voc(source.path):
+        raise InputError(
+            f"{source.path} has no folders JPEGImages and SegmentationClass, which the layout voc needs."
+        )
+    names = _labelmap(source.path / "labelmap.txt")
+    folders = sub_folders(source.path)
+    images = source.images_in(folders["jpegimages"])
+    found = source.pair_all(images, source.images_in(folders["segmentationclass"]))
     for image in images:
         if image not in found:
-            pictures += unlabelled(image, source, choice, problems)
+            source.add_unlabelled(image)
             continue
-        with collecting(problems):
-            kinds = {names.get(colour, _ABNORMAL) for colour in class_colours(found[image])}
-            defect = SEVERAL_DEFECTS if len(kinds) > 1 else next(iter(kinds), "good")
-            pictures.append(Picture(image, defect, "test" if kinds else None, found[image], classes=True))
-    return pictures
+        with collecting(source.problems):
+            defect = one_defect({names.get(colour, _ABNORMAL) for colour in class_colours(found[image])})
+            source.pictures.append(Picture(image, defect, found[image], classes=True))
 
 
 def _labelmap(path: Path) -> dict[int, str]:
@@ -78,45 +65,44 @@ def _visa_data(source: Path) -> Path:
     return source / "Data" if (source / "Data").is_dir() else source
 
 
-def read_visa(source: Path, problems: list[Problem]) -> list[Picture]:
+def read_visa(source: Source) -> None:
     """The images of one category as its authors publish it."""
-    if not is_visa(source):
-        raise InputError(f"{source} has no folders Images/Normal, Images/Anomaly and Masks/Anomaly, as visa needs.")
-    data = _visa_data(source)
-    abnormal = images_in(data / "Images" / "Anomaly", problems)
-    found, left = paired(abnormal, images_in(data / "Masks" / "Anomaly", problems), problems)
-    problems += strays(left)
-    pictures = [Picture(image, "good", None) for image in images_in(data / "Images" / "Normal", problems)]
-    return pictures + [Picture(image, "anomaly", "test", found.get(image), classes=True) for image in abnormal]
+    if not is_visa(source.path):
+        raise InputError(
+            f"{source.path} has no folders Images/Normal, Images/Anomaly and Masks/Anomaly, as visa needs."
+        )
+    data = _visa_data(source.path)
+    abnormal = source.images_in(data / "Images" / "Anomaly")
+    found = source.pair_all(abnormal, source.images_in(data / "Masks" / "Anomaly"))
+    source.pictures += [Picture(image, "good") for image in source.images_in(data / "Images" / "Normal")]
+    source.pictures += [Picture(image, "anomaly", found.get(image), classes=True) for image in abnormal]
 
 
-def _folders_beside(source: Path) -> list[tuple[Path, list[Path], list[Path]]]:
+def _folders_beside(source: Source) -> list[tuple[Path, list[Path], list[Path]]]:
     """Folders with their images and the masks beside these."""
+    by_folder: dict[Path, list[Path]] = {}
+    for file in source.images_below():
+        by_folder.setdefault(file.parent, []).append(file)
     found = []
-    for folder in sorted({path.parent for path in source.rglob("*") if is_image(path)}):
-        files = images_in(folder, [])
-        photographs = [path for path in files if path.suffix.lower() != ".png" and not path.stem.endswith("_mask")]
-        if not photographs:
-            photographs = [path for path in files if not path.stem.endswith("_mask")]
-        found.append((folder, photographs, [path for path in files if path not in set(photographs)]))
+    for folder, files in by_folder.items():
+        images = [file for file in files if not file.stem.endswith("_mask")]
+        images = [file for file in images if file.suffix.lower() != ".png"] or images
+        found.append((folder, images, sorted({*files} - {*images})))
     return found
 
 
-def is_beside(source: Path) -> bool:
+def is_beside(path: Path) -> bool:
     """Tell by images that have a mask beside them."""
-    return any(masks and paired(images, masks, [])[0] for _, images, masks in _folders_beside(source))
+    source = Source(path, "error", [])
+    return any(source.pair(images, masks)[0] for _, images, masks in _folders_beside(source))
 
 
-def read_beside(source: Path, problems: list[Problem]) -> list[Picture]:
+def read_beside(source: Source) -> None:
     """The images of every folder; one whose masks are all black, or that has a normal name, holds normal images."""
-    pictures: list[Picture] = []
     for folder, images, masks in _folders_beside(source):
-        found, left = paired(images, masks, problems)
-        problems += strays(left)
-        kind = slug((folder.relative_to(source).parts or (_ABNORMAL,))[0])
+        found = source.pair_all(images, masks)
+        kind = slug((folder.relative_to(source.path).parts or (_ABNORMAL,))[0])
         normal = kind in NORMAL_NAMES
-        with collecting(problems):
+        with collecting(source.problems):
             normal = normal or (bool(found) and not any(load_mask(mask).any() for mask in found.values()))
-        defect, split = ("good", None) if normal else (kind, "test")
-        pictures += [Picture(image, defect, split, found.get(image)) for image in images]
-    return pictures
+        source.pictures += [Picture(image, "good" if normal else kind, found.get(image)) for image in images]

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from aupimo_helpers.data.images import IMAGE_SUFFIXES, shown_size
-from aupimo_helpers.data.pictures import Picture, is_image, labelled, read_json, sub_folders, unlabelled, visible
+from aupimo_helpers.data.pictures import Source, read_json, sub_folders, visible
 from aupimo_helpers.data.shapes import Annotation
 from aupimo_helpers.errors import InputError, Problem, ProblemError, collecting
 
@@ -34,36 +34,30 @@ def _is_beside_its_image(path: Path) -> bool:
     )
 
 
-def read_coco(source: Path, choice: str, problems: list[Problem]) -> list[Picture]:
+def read_coco(source: Source) -> None:
     """The images that the files list, and those that no file lists."""
-    files = coco_files(source)
+    files = coco_files(source.path)
     if not files:
-        raise InputError(f"{source} has no COCO file, which is JSON with images, annotations and categories.")
-    root = source if source.is_dir() else source.parent
-    if root.name == "annotations" and not source.is_dir():
-        root = root.parent
+        raise InputError(f"{source.path} has no COCO file, which is JSON with images, annotations and categories.")
     by_name: dict[str, list[Path]] = {}
-    for path in sorted(root.rglob("*")):
-        if is_image(path):
-            by_name.setdefault(path.name, []).append(path)
-    pictures: list[Picture] = []
-    seen: set[Path] = set()
+    left = dict.fromkeys(source.images_below())
+    for path in left:
+        by_name.setdefault(path.name, []).append(path)
     for file in files:
-        with collecting(problems):
+        with collecting(source.problems):
             for name, size, shapes, faults in _entries(file):
-                with collecting(problems):
-                    image = _find(name, by_name, root, file)
-                    seen.add(image)
+                with collecting(source.problems):
+                    image = _find(name, by_name, source.root, file)
+                    left.pop(image, None)
                     if faults:
                         raise ProblemError(faults)
                     if shapes:
-                        annotation = Annotation(file, size or shown_size(image), tuple(shapes), f", image {name}")
-                        pictures.append(labelled(image, annotation))
+                        size = size or shown_size(image)
+                        source.add_drawn(image, Annotation(file, size, tuple(shapes), f", image {name}"))
                     else:
-                        pictures += unlabelled(image, root, choice, problems)
-    for path in (path for paths in by_name.values() for path in paths if path not in seen):
-        pictures += unlabelled(path, root, choice, problems)
-    return pictures
+                        source.add_unlabelled(image)
+    for path in left:
+        source.add_unlabelled(path)
 
 
 def _find(name: str, by_name: dict[str, list[Path]], root: Path, file: Path) -> Path:

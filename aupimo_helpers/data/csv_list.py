@@ -12,9 +12,9 @@ from pathlib import Path, PureWindowsPath
 from typing import TextIO
 
 from aupimo_helpers.data.labelme import read_labelme
-from aupimo_helpers.data.pictures import NORMAL_NAMES, Picture, foreign, slug, visible
+from aupimo_helpers.data.pictures import NORMAL_NAMES, Picture, Source, foreign, slug, visible
 from aupimo_helpers.data.shapes import Annotation
-from aupimo_helpers.errors import InputError, Problem, ProblemError, collecting
+from aupimo_helpers.errors import InputError, ProblemError, collecting
 
 
 def csvs_in(source: Path) -> list[Path]:
@@ -41,13 +41,13 @@ def _header(path: Path) -> tuple[list[str], str]:
         return [name.strip().lower() for name in next(csv.reader([line], delimiter=delimiter), [])], delimiter
 
 
-def read_csv(source: Path, problems: list[Problem]) -> list[Picture]:
+def read_csv(source: Source) -> None:
     """One picture per line of the CSV file that a source names, or of the only one in it."""
-    path = source
-    if not source.is_file():
-        found = csvs_in(source)
+    path = source.path
+    if not path.is_file():
+        found = csvs_in(path)
         if len(found) != 1:
-            raise InputError(f"{source} has {len(found)} CSV files with a column 'image': name the one to use.")
+            raise InputError(f"{path} has {len(found)} CSV files with a column 'image': name the one to use.")
         path = found[0]
     columns, delimiter = _header(path)
     kind = next((name for name in ("defect", "label") if name in columns), None)
@@ -58,25 +58,19 @@ def read_csv(source: Path, problems: list[Problem]) -> list[Picture]:
         )
     if len(set(columns)) < len(columns):
         raise InputError(f"{path} has two columns of one name ({', '.join(columns)}): keep one of them.")
-    pictures = []
     with _read(path) as file:
         reader = csv.reader(file, delimiter=delimiter)
         next(reader)
-        for cells in reader:
-            if any(cell.strip() for cell in cells):
-                row = dict(zip(columns, (cell.strip() for cell in cells), strict=False))
-                with collecting(problems):
-                    pictures.append(_picture(row, kind, path.parent, Path(f"{path}, line {reader.line_num}")))
-    return pictures
+        for cells in ([cell.strip() for cell in line] for line in reader):
+            if any(cells):
+                row, where = dict(zip(columns, cells, strict=False)), Path(f"{path}, line {reader.line_num}")
+                with collecting(source.problems):
+                    source.pictures.append(_picture(row, kind, path.parent, where))
 
 
 def _picture(row: dict[str, str], kind: str, base: Path, where: Path) -> Picture:
-    image, label, split = (
-        _listed_file(row.get("image", ""), base, where),
-        slug(row.get(kind, "")),
-        row.get("split", ""),
-    )
-    split = split.lower()
+    image = _listed_file(row.get("image", ""), base, where)
+    label, split = slug(row.get(kind, "")), row.get("split", "").lower()
     normal = label in NORMAL_NAMES
     if not label:
         fault = f"has no {kind}", "Write good for a normal image, or the name of its defect"
@@ -88,7 +82,7 @@ def _picture(row: dict[str, str], kind: str, base: Path, where: Path) -> Picture
         mask: Path | Annotation | None = _listed_file(row["mask"], base, where) if row.get("mask") else None
         if isinstance(mask, Path) and mask.suffix.lower() == ".json":
             mask = read_labelme(mask)
-        return Picture(image, "good" if normal else label, (split or None) if normal else "test", mask)
+        return Picture(image, "good" if normal else label, mask, split or None)
     raise ProblemError.of(where, *fault)
 
 

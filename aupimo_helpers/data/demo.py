@@ -1,6 +1,7 @@
 """A folder of pictures as an engineer brings it: for trying the way from there to a report."""
 
 import json
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -40,28 +41,26 @@ def make_demo_folder(
     Raises:
         WriteError: If the folder cannot be written.
     """
-    return build_once(
-        Path(folder),
-        lambda temporary: _take(
-            sets.make("synthetic/leather", data_root), temporary, normal, per_defect, np.random.default_rng(seed)
-        ),
-    )
+
+    def build(temporary: Path) -> None:
+        leather = sets.make("synthetic/leather", data_root)
+        _take(leather, temporary, normal, per_defect, np.random.default_rng(seed))
+
+    return build_once(Path(folder), build)
 
 
 def _take(leather: Path, folder: Path, normal: int, per_defect: int, rng: np.random.Generator) -> None:
     for name in ("good", "defect"):
         (folder / name).mkdir()
     images = sorted((leather / "train" / "good").iterdir()) + sorted((leather / "test" / "good").iterdir())
-    number = 1000
+    numbers = count(1001)
     for path in rng.permutation(np.array(images, dtype=object))[:normal]:
-        number += 1
-        _shoot(path, None, folder / "good" / f"IMG_{number}.jpg", rng)
+        _shoot(path, None, folder / "good" / f"IMG_{next(numbers)}.jpg", rng)
     for kind in sorted(path for path in (leather / "test").iterdir() if path.name != "good"):
         damaged = sorted(kind.iterdir())
         for i in sorted(rng.permutation(len(damaged))[:per_defect]):
-            number += 1
             mask = leather / "ground_truth" / kind.name / f"{damaged[i].stem}_mask.png"
-            _shoot(damaged[i], mask, folder / "defect" / f"IMG_{number}.jpg", rng)
+            _shoot(damaged[i], mask, folder / "defect" / f"IMG_{next(numbers)}.jpg", rng)
 
 
 def _shoot(path: Path, mask_path: Path | None, target: Path, rng: np.random.Generator) -> None:
@@ -102,11 +101,5 @@ def _annotation(mask: NDArray[np.uint8], label: str, image_name: str) -> dict[st
         if len(corners) >= 3:
             points = np.clip(corners, 0, mask.shape[::-1]).round(2).tolist()
             shapes.append({"label": label, "points": points, "group_id": None, "shape_type": "polygon", "flags": {}})
-    kept: dict[str, Any] = {
-        "version": "5.5.0",
-        "flags": {},
-        "shapes": shapes,
-        "imagePath": image_name,
-        "imageData": None,
-    }
-    return kept | {"imageHeight": mask.shape[0], "imageWidth": mask.shape[1]}
+    image = {"imagePath": image_name, "imageData": None, "imageHeight": mask.shape[0], "imageWidth": mask.shape[1]}
+    return {"version": "5.5.0", "flags": {}, "shapes": shapes, **image}

@@ -22,7 +22,7 @@ with any image's suffix. One image has one mask, and one mask has one image.
 import io
 import math
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
@@ -50,7 +50,6 @@ _ALWAYS_THERE = 2**25  # bytes of memory
 VOID = 0xE0E0C0
 
 _DEEP_MODES = ("I", "I;16", "I;16B", "I;16L", "I;16N")
-_BITS = (8, 10, 12, 14, 16)
 
 # Line-scan cameras take more than Pillow's 179 megapixels: what counts is the memory, see `require_memory`.
 Image.MAX_IMAGE_PIXELS = None
@@ -162,29 +161,25 @@ def deepest_value(path: Path) -> int:
 
 def bit_depth(largest: int) -> int:
     """The smallest usual depth of a camera that holds the largest value found."""
-    return next(bits for bits in _BITS if largest < 2**bits)
+    return next(bits for bits in (8, 10, 12, 14, 16) if largest < 2**bits)
 
 
 def read_picture(path: str | Path, bits: int = 16) -> NDArray[np.uint8]:
-    """Decode a picture as people see it: upright, (H, W) grey or (H, W, 3) RGB, uint8.
-
-    8-bit values stay what they are; colour profiles are not applied. Values of more than 8 bits are divided by
-    ``2 ** (bits - 8)``, the same for every picture, so that brighter stays brighter across the data set.
-    """
+    """Decode a picture as people see it: upright, (H, W) grey or (H, W, 3) RGB, uint8, without colour profiles."""
     path = Path(path)
     image = _opaque(_open(path, "image"), path)
-    if image.mode in _DEEP_MODES:
+    if image.mode in _DEEP_MODES:  # by the same factor in every picture: brighter stays brighter across the data set
         return (np.asarray(image).astype(np.uint32) >> (bits - 8)).astype(np.uint8)
     if image.mode == "1":
         image = image.convert("L")
-    if image.mode not in ("L", "RGB"):
-        _refuse_mode(path, image.mode)
+    _require_mode(image, path, "L", "RGB")
     return np.array(image)
 
 
-def _refuse_mode(path: Path, mode: str) -> None:
-    remedy = "Save it as grey or RGB with 8 bits per channel"
-    raise ProblemError.of(path, f"has the colour mode {mode}", remedy)
+def _require_mode(image: Image.Image, path: Path, *modes: str) -> None:
+    if image.mode not in modes:
+        remedy = "Save it as grey or RGB with 8 bits per channel"
+        raise ProblemError.of(path, f"has the colour mode {image.mode}", remedy)
 
 
 def _values(image: Image.Image) -> NDArray:
@@ -202,22 +197,18 @@ def class_colours(path: Path) -> list[int]:
 
 
 def read_mask(path: str | Path, threshold: float | None = None, *, classes: bool = False) -> NDArray[np.bool_]:
-    """Decode a mask by the strict rule: (H, W) bool, true where anomalous; from a threshold on, if there is one.
-
-    In a mask of classes every value is one, all of them anomalous, but for black and the colour of `VOID`.
-    """
+    """Decode a mask by the strict rule: (H, W) bool, true where anomalous; from a threshold on, if there is one."""
     path = Path(path)
     opened = _open(path, "mask")
     image = _opaque(opened, path)
-    if image.mode not in ("1", "L", "RGB", "F", *_DEEP_MODES):
-        _refuse_mode(path, image.mode)
+    _require_mode(image, path, "1", "L", "RGB", "F", *_DEEP_MODES)
     values = _values(image)
     if not np.isfinite(values).all():
         raise ProblemError.of(path, "holds values that are no numbers (NaN, infinite)", "Save it as 0 and 1")
     if threshold is not None:
         return np.asarray(image.convert("L") if image.mode in ("RGB", "1") else image) >= threshold
     anomalous: NDArray[np.bool_] = values != 0
-    if classes:
+    if classes:  # every value is one, all of them anomalous
         return anomalous & (values != VOID)
     others = np.unique(values[anomalous])
     if opened.mode == "P":
@@ -325,8 +316,8 @@ def _npy_header(file: IO[bytes], size: int) -> tuple[tuple[int, ...], np.dtype, 
     return shape, dtype, "F" if columns_first else "C"
 
 
-def _map_header(path: Path) -> tuple[tuple[int, ...], np.dtype]:
-    """Shape and dtype of a score map, without the map."""
+def _map_in(path: Path) -> tuple[tuple[int, ...], np.dtype, Callable[[], NDArray]]:
+    """Shape and dtype of a score map, from its header, and the function that reads the map itself."""
     suffix = path.suffix.lower()
     if suffix in (".npy", ".npz"):  # by the content, as np.load does
         with path.open("rb") as file:
@@ -334,14 +325,17 @@ def _map_header(path: Path) -> tuple[tuple[int, ...], np.dtype]:
                 raise ValueError(f"it begins with {start!r}, so it is neither .npy nor .npz")
             file.seek(0)
             if start != b"PK":
-                return _npy_header(file, path.stat().st_size)[:2]
+                shape, dtype, order = _npy_header(file, path.stat().st_size)
+                offset = file.tell()
+                return shape, dtype, lambda: np.fromfile(path, dtype, offset=offset).reshape(shape, order=order)
             with ZipFile(file) as archive:
                 names = [name.removesuffix(".npy") for name in archive.namelist()]
                 if len(names) != 1:
                     raise ValueError(f"it holds {len(names)} arrays ({', '.join(names) or 'none'}), expected one")
                 (member,) = archive.infolist()
                 with archive.open(member) as array:
-                    return _npy_header(array, member.file_size)[:2]
+                    shape, dtype, _ = _npy_header(array, member.file_size)
+                return shape, dtype, lambda: np.load(path, allow_pickle=False)[names[0]]
     if suffix in (".tif", ".tiff"):
         import tifffile
 
@@ -353,17 +347,19 @@ def _map_header(path: Path) -> tuple[tuple[int, ...], np.dtype]:
                 raise ValueError("a part of its pixels is missing")
             shape = tuple(map(int, page.shape))  # where it is damaged, it may hold tuples
             _require_possible(path, max(math.prod(shape), math.prod(page.tile or ())))
-            return shape, np.dtype(page.dtype)
+            return shape, np.dtype(page.dtype), lambda: tifffile.imread(path, key=0)
     with Image.open(path) as image:
-        dtype = {"I": np.int32, "F": np.float32}.get(image.mode[:2], np.uint16 if ";16" in image.mode else np.uint8)
+        other = np.uint16 if ";16" in image.mode else np.uint8
+        dtype = np.dtype({"I": np.int32, "F": np.float32}.get(image.mode[:2], other))
         bands = len(image.getbands())
-        return (image.height, image.width, bands)[: 3 if bands > 1 else 2], np.dtype(dtype)
+        shape = (image.height, image.width, bands)[: 3 if bands > 1 else 2]
+    return shape, dtype, lambda: np.asarray(Image.open(path))
 
 
-def map_size(path: Path) -> tuple[int, int]:
-    """Height and width of a score map, from its header; refused if it is none or larger than the memory."""
+def _usable_map(path: Path) -> tuple[tuple[int, int], Callable[[], NDArray]]:
+    """Height and width of a score map, and what reads it; refused if it is none or larger than the memory."""
     with _explained(path, "score map"):
-        shape, dtype = _map_header(path)
+        shape, dtype, read = _map_in(path)
     fault, kind, width = "", dtype.kind, dtype.itemsize
     if len(shape) == 3 and 1 in (shape[0], shape[2]):
         shape = tuple(length for axis, length in enumerate(shape) if axis == 1 or length != 1)[:2]
@@ -374,30 +370,19 @@ def map_size(path: Path) -> tuple[int, int]:
     if fault:
         raise ProblemError.of(path, fault, "Write the scores of one image as float32, to .npy or .tiff")
     require_memory(path, shape, 24)  # the map, what is made of it, and its mask
-    return shape[0], shape[1]
+    return (shape[0], shape[1]), read
+
+
+def map_size(path: Path) -> tuple[int, int]:
+    """Height and width of a score map, from its header."""
+    return _usable_map(path)[0]
 
 
 def read_map(path: str | Path) -> NDArray:
     """Read a score map: (H, W) floats as stored; 16-bit integers become float32, wider ones float64, both exactly."""
-    path = Path(path)
-    size = map_size(path)
-    with _explained(path, "score map"):
-        if path.suffix.lower() in (".npy", ".npz"):
-            with path.open("rb") as file:
-                if file.read(2) == b"PK":
-                    with np.load(path, allow_pickle=False) as archive:
-                        scores = archive[archive.files[0]].reshape(size)
-                else:  # as np.load does, which would parse the header again
-                    file.seek(0)
-                    shape, dtype, order = _npy_header(file, path.stat().st_size)
-                    scores = np.fromfile(file, dtype).reshape(shape, order=order).reshape(size)
-        elif path.suffix.lower() in (".tif", ".tiff"):
-            import tifffile
-
-            scores = tifffile.imread(path, key=0).reshape(size)
-        else:
-            with Image.open(path) as image:
-                scores = np.asarray(image)
+    size, read = _usable_map(Path(path))
+    with _explained(Path(path), "score map"):
+        scores = read().reshape(size)
     return scores if scores.dtype.kind == "f" else scores.astype(np.float32 if scores.itemsize == 2 else np.float64)
 
 

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import numpy as np
 
-from aupimo_helpers.data.pictures import Picture, images_in, labelled, read_json, unlabelled
+from aupimo_helpers.data.pictures import Source, read_json
 from aupimo_helpers.data.shapes import Annotation as Annotation
 from aupimo_helpers.data.shapes import draw_mask as draw_mask
-from aupimo_helpers.errors import Problem, ProblemError, collecting
+from aupimo_helpers.errors import ProblemError, collecting
 
 
 def read_labelme(path: Path) -> Annotation:
@@ -36,13 +36,11 @@ def read_labelme(path: Path) -> Annotation:
     return Annotation(path, size, shapes)
 
 
-def read_labelme_folder(source: Path, choice: str, problems: list[Problem]) -> list[Picture]:
+def read_labelme_folder(source: Source) -> None:
     """The images of a folder, by the labelme files beside them."""
-    pictures: list[Picture] = []
-    for image in images_in(source, problems):
+    for image in source.images_in(source.path):
         if image.with_suffix(".json").is_file():
-            with collecting(problems):
-                pictures.append(labelled(image, read_labelme(image.with_suffix(".json"))))
+            with collecting(source.problems):
+                source.add_drawn(image, read_labelme(image.with_suffix(".json")))
         else:
-            pictures += unlabelled(image, source, choice, problems)
-    return pictures
+            source.add_unlabelled(image)

@@ -3,7 +3,7 @@
 Readers add to the problems what they do not understand; a file that is named in a problem is in no picture.
 """
 
-from collections.abc import Callable
+from itertools import chain
 from pathlib import Path
 
 from aupimo_helpers.data.class_masks import is_beside, is_visa, is_voc, read_beside, read_visa, read_voc
@@ -17,53 +17,49 @@ from aupimo_helpers.data.pictures import (
     NORMAL_NAMES,
     NORMAL_TEST_NAMES,
     Picture,
+    Source,
+    drawn_defect,
     foreign,
-    images_in,
     is_image,
-    labelled,
     loose_images,
-    paired,
     pick,
     slug,
-    strays,
     sub_folders,
     visible,
+    visible_below,
 )
 from aupimo_helpers.data.shapes import Annotation
 from aupimo_helpers.data.yolo import is_yolo, read_yolo
 from aupimo_helpers.errors import InputError, MissingError, Problem, collecting, listed
 
 
-def find_pictures(
-    source: Path, layout: str, problems: list[Problem], *, unlabelled: str
-) -> tuple[str, list[Picture]]:
+def find_pictures(path: Path, layout: str, problems: list[Problem], *, unlabelled: str) -> tuple[str, list[Picture]]:
     """The layout's name, and the pictures sorted by path; masks are matched but not opened."""
-    readers: dict[str, Callable[[], list[Picture]]] = {
-        "mvtec": lambda: _read_mvtec(source, problems),
-        "folders": lambda: _read_folders(source, problems),
-        "csv": lambda: read_csv(source, problems),
-        "coco": lambda: read_coco(source, unlabelled, problems),
-        "yolo": lambda: read_yolo(source, unlabelled, problems),
-        "voc": lambda: read_voc(source, unlabelled, problems),
-        "visa": lambda: read_visa(source, problems),
-        "beside": lambda: read_beside(source, problems),
-        "labelme": lambda: read_labelme_folder(source, unlabelled, problems),
+    readers = {
+        "mvtec": _read_mvtec,
+        "folders": _read_folders,
+        "csv": read_csv,
+        "coco": read_coco,
+        "yolo": read_yolo,
+        "voc": read_voc,
+        "visa": read_visa,
+        "beside": read_beside,
+        "labelme": read_labelme_folder,
     }
     if layout not in ("auto", *readers):
         raise InputError(f"Unknown layout {layout!r}: choose one of auto, {', '.join(readers)}.")
     if unlabelled not in ("error", "normal"):
         raise InputError(f"unlabelled is {unlabelled!r}: choose 'normal' or 'error'.")
-    if not source.exists():
-        raise MissingError(
-            f"{source} does not exist: give the folder with your images, or a CSV file that lists them."
-        )
+    if not path.exists():
+        raise MissingError(f"{path} does not exist: give the folder with your images, or a CSV file that lists them.")
     if layout == "auto":
-        layout = recognise(source) or ""
+        layout = recognise(path) or ""
         if not layout:
-            raise InputError(_nothing_recognised(source))
-    if layout not in ("csv", "coco") and not source.is_dir():
-        raise InputError(f"{source} is not a folder, and the layout {layout} needs one.")
-    pictures = sorted(readers[layout](), key=lambda picture: picture.image)
+            raise InputError(_nothing_recognised(path))
+    if layout not in ("csv", "coco") and not path.is_dir():
+        raise InputError(f"{path} is not a folder, and the layout {layout} needs one.")
+    readers[layout](source := Source(path, unlabelled, problems))
+    pictures = sorted(source.pictures, key=lambda picture: picture.image)
     unclear = {problem.file for problem in problems}
     images: dict[Path, Picture] = {}
     owners: dict[Path, Path] = {}
@@ -111,22 +107,18 @@ def _told_by_names(source: Path) -> str | None:
 
 
 def _nothing_recognised(source: Path) -> str:
-    if source.is_file():
-        files, place = [source], f"{source} is neither a folder nor a CSV nor a COCO file"
-    else:
-        files, place = visible(source), f"{source} has no layout that is understood"
+    files = [source] if source.is_file() else visible(source)
     if advice := next(filter(None, map(_other_format, files)), None):
         return advice
     if source.is_file():
-        return f"{place}; understood are: {LAYOUTS}."
-    inside = candidates(source)
-    if inside:
+        return f"{source} is neither a folder nor a CSV nor a COCO file; understood are: {LAYOUTS}."
+    if inside := candidates(source):
         return f"{source} holds several data sets: import one of them, such as {inside[0]}."
     images, folders = loose_images(source), [path.name for path in sub_folders(source).values()]
-    if not images and (unread := foreign(visible(source))):
+    if not images and (unread := foreign(files)):
         return listed(unread)
     found = f"{len(images)} images and " + (f"the folders {', '.join(folders[:8])}" if folders else "no folder")
-    return f"{place}. Found there: {found}. Understood are: {LAYOUTS}."
+    return f"{source} has no layout that is understood. Found there: {found}. Understood are: {LAYOUTS}."
 
 
 def _other_format(file: Path) -> str | None:
@@ -146,100 +138,90 @@ def _other_format(file: Path) -> str | None:
     return None
 
 
-def _misplaced(paths: list[Path], why: str, remedy: str) -> list[Problem]:
-    return [Problem(path, why, remedy) for path in paths]
-
-
 def _with_labelme(
-    images: list[Path], masks: list[Path], problems: list[Problem]
+    source: Source, images: list[Path], masks: list[Path]
 ) -> tuple[dict[Path, Path | Annotation], list[Path]]:
     """The mask of each image, or what the labelme file beside it says; and the masks that are left."""
-    files, left = paired(images, masks, problems)
+    files, left = source.pair(images, masks)
     found: dict[Path, Path | Annotation] = {**files}
     for image in images:
         if image not in found and image.with_suffix(".json").is_file():
-            with collecting(problems):
+            with collecting(source.problems):
                 found[image] = read_labelme(image.with_suffix(".json"))
     return found, left
 
 
-def _read_mvtec(source: Path, problems: list[Problem]) -> list[Picture]:
-    folders = sub_folders(source)
-    missing = [name for name in ("train", "test") if name not in folders]
-    if missing:
-        raise InputError(f"{source} has no folder {missing[0]}, which the layout mvtec needs.")
-    ground_truth = pick(folders, MASK_NAMES, source)
-    mask_folders = sub_folders(ground_truth) if ground_truth else {}
-    pictures = []
-    left = loose_images(ground_truth, problems) if ground_truth else []
+def _masks_below(source: Source, folder: Path | None) -> tuple[list[Path], dict[str, list[Path]]]:
+    """The masks that lie in a folder itself, and those in its sub-folders by their names."""
+    if folder is None:
+        return [], {}
+    return source.loose_images(folder), {name: source.images_in(inner) for name, inner in sub_folders(folder).items()}
+
+
+def _read_mvtec(source: Source) -> None:
+    folders = sub_folders(source.path)
+    if missing := [name for name in ("train", "test") if name not in folders]:
+        raise InputError(f"{source.path} has no folder {missing[0]}, which the layout mvtec needs.")
+    left, masks_of = _masks_below(source, pick(folders, MASK_NAMES, source.path))
     for split in ("train", "test"):
         for name, folder in sub_folders(folders[split]).items():
             normal = name in NORMAL_NAMES
             if split == "train" and not normal:
                 remedy = "Only train/good is used for training: remove it"
-                problems.append(Problem(folder, "is not a folder of normal images", remedy))
+                source.refuse([folder], "is not a folder of normal images", remedy)
                 continue
-            images = images_in(folder, problems)
-            mask_files = images_in(mask_folders.pop(name, None) if split == "test" else None, problems)
-            masks, extra = _with_labelme(images, mask_files, problems)
+            images = source.images_in(folder)
+            masks, extra = _with_labelme(source, images, masks_of.pop(name, []) if split == "test" else [])
             left += extra
-            pictures += [
-                Picture(image, "good" if normal else slug(name), split, masks.get(image)) for image in images
-            ]
+            defect = "good" if normal else slug(name)
+            source.pictures += [Picture(image, defect, masks.get(image), split) for image in images]
         remedy = f"Move it into {split}/good or {split}/<defect>"
-        problems += _misplaced(loose_images(folders[split], problems), f"lies in {split} itself", remedy)
-    problems += strays([*left, *(path for folder in mask_folders.values() for path in images_in(folder, problems))])
-    return pictures
+        source.refuse(source.loose_images(folders[split]), f"lies in {split} itself", remedy)
+    source.refuse_strays([*left, *chain(*masks_of.values())])
 
 
-def _read_folders(source: Path, problems: list[Problem]) -> list[Picture]:
-    folders = sub_folders(source)
+def _read_folders(source: Source) -> None:
+    folders = sub_folders(source.path)
     normal, normal_test, abnormal, mask_folder = (
-        pick(folders, names, source) for names in (NORMAL_NAMES, NORMAL_TEST_NAMES, ABNORMAL_NAMES, MASK_NAMES)
+        pick(folders, names, source.path) for names in (NORMAL_NAMES, NORMAL_TEST_NAMES, ABNORMAL_NAMES, MASK_NAMES)
     )
     if normal is None or abnormal is None:
         raise InputError(
-            f"{source} needs a folder of normal images ({', '.join(NORMAL_NAMES)}) and one of images with defects "
-            f"({', '.join(ABNORMAL_NAMES)}) for the layout folders."
+            f"{source.path} needs a folder of normal images ({', '.join(NORMAL_NAMES)}) and one of images with "
+            f"defects ({', '.join(ABNORMAL_NAMES)}) for the layout folders."
         )
-    known = {normal, normal_test, abnormal, mask_folder}
-    unknown = [path for path in folders.values() if path not in known and any(is_image(p) for p in path.rglob("*"))]
+    others = [path for path in folders.values() if path not in {normal, normal_test, abnormal, mask_folder}]
+    unknown = [path for path in others if any(map(is_image, visible_below(path)))]
     why, remedy = f"has no meaning beside {normal.name} and {abnormal.name}", "Move a kind of defect to"
-    problems += _misplaced(
-        [*unknown, *loose_images(source, problems)], why, f"{remedy} {abnormal.name}/<defect>, or remove it"
+    source.refuse(
+        [*unknown, *source.loose_images(source.path)], why, f"{remedy} {abnormal.name}/<defect>, or remove it"
     )
 
-    mask_folders = sub_folders(mask_folder) if mask_folder else {}
-    left = loose_images(mask_folder, problems) if mask_folder else []
+    left, masks_of = _masks_below(source, mask_folder)
     kinds = sub_folders(abnormal)
-    loose = loose_images(abnormal, problems)
+    without_folder = dict.fromkeys(source.loose_images(abnormal), slug(abnormal.name))
     if kinds:
-        why = f"lies beside the folders {', '.join(kinds)}"
-        problems += _misplaced(loose, why, "Move it into one of them")
-        loose = []
-    pictures, without_folder = [], {image: slug(abnormal.name) for image in loose}
+        source.refuse(without_folder, f"lies beside the folders {', '.join(kinds)}", "Move it into one of them")
+        without_folder = {}
     for name, folder in kinds.items():
-        images = images_in(folder, problems)
-        if name in mask_folders:
-            masks, extra = _with_labelme(images, images_in(mask_folders.pop(name), problems), problems)
-            problems += strays(extra)
-            pictures += [Picture(image, slug(name), "test", masks.get(image)) for image in images]
+        images = source.images_in(folder)
+        if name in masks_of:
+            masks, extra = _with_labelme(source, images, masks_of.pop(name))
+            source.refuse_strays(extra)
+            source.pictures += [Picture(image, slug(name), masks.get(image)) for image in images]
         else:
             without_folder |= dict.fromkeys(images, slug(name))
-    masks, left = _with_labelme(list(without_folder), left, problems)
+    masks, left = _with_labelme(source, list(without_folder), left)
     for image, defect in without_folder.items():
         mask = masks.get(image)
-        with collecting(problems):
+        with collecting(source.problems):
             if isinstance(mask, Annotation) and mask.shapes and not kinds:
-                defect = labelled(image, mask).defect
-            pictures.append(Picture(image, defect, "test", mask))
+                defect = drawn_defect(mask)
+            source.pictures.append(Picture(image, defect, mask))
     # With a folder of normal test images nothing is dealt: the other one is for training. Normal images may have
     # masks, which must be empty; where the numbering starts anew in each folder, a mask is that of the defect.
-    groups = [(normal, "train" if normal_test else None), (normal_test, "test")]
-    images_of = {split: images_in(folder, problems) for folder, split in groups}
-    masks, left = _with_labelme([image for images in images_of.values() for image in images], left, problems)
-    pictures += [
-        Picture(image, "good", split, masks.get(image)) for split, images in images_of.items() for image in images
-    ]
-    problems += strays([*left, *(path for folder in mask_folders.values() for path in images_in(folder, problems))])
-    return pictures
+    split_of = dict.fromkeys(source.images_in(normal), "train" if normal_test else None)
+    split_of |= dict.fromkeys(source.images_in(normal_test) if normal_test else [], "test")
+    masks, left = _with_labelme(source, list(split_of), left)
+    source.pictures += [Picture(image, "good", masks.get(image), split) for image, split in split_of.items()]
+    source.refuse_strays([*left, *chain(*masks_of.values())])

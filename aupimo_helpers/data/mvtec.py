@@ -5,14 +5,13 @@ Detection, CVPR 2019. Its licence (CC BY-NC-SA 4.0) is non-commercial.
 """
 
 import shutil
-import tempfile
 from pathlib import Path
 
 from tqdm import tqdm
 
 from aupimo_helpers.data.download import download
 from aupimo_helpers.errors import DownloadError, MissingError, Problem, ProblemError
-from aupimo_helpers.files import build_once, explain_write_errors, is_plain, locked, walk
+from aupimo_helpers.files import build_once, explain_write_errors, folder_beside, is_plain, locked, walk
 
 HOME_PAGE = "https://www.mvtec.com/company/research/datasets/mvtec-ad"
 
@@ -60,17 +59,11 @@ def _download(category: str, folder: Path) -> None:
         f"aupimo data make mvtec/{category} --from-folder UNPACKED "
         f"(or move its folder {category} to {folder / category})."
     )
-    for debris in folder.glob(".mvtec.*.tmp"):  # of a download that was killed
-        shutil.rmtree(debris, ignore_errors=True)
-    with explain_write_errors(folder):
-        temporary = Path(tempfile.mkdtemp(prefix=".mvtec.", suffix=".tmp", dir=folder))
-        try:
-            download(DOWNLOAD_INFO, temporary, "MVTec AD", by_hand)
-            found = {path.name: path for path in temporary.iterdir() if (path / "train" / "good").is_dir()}
-            if category not in found:
-                raise DownloadError(f"The archive {DOWNLOAD_INFO.url} holds no category {category}. {by_hand}")
-            for name, path in sorted(found.items()):
-                if not (folder / name).exists():
-                    path.rename(folder / name)
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
+    with explain_write_errors(folder), folder_beside(folder / "mvtec") as temporary:
+        download(DOWNLOAD_INFO, temporary, "MVTec AD", by_hand)
+        found = {path.name: path for path in temporary.iterdir() if (path / "train" / "good").is_dir()}
+        if category not in found:
+            raise DownloadError(f"The archive {DOWNLOAD_INFO.url} holds no category {category}. {by_hand}")
+        for name, path in sorted(found.items()):
+            if not (folder / name).exists():
+                path.rename(folder / name)

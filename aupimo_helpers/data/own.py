@@ -18,7 +18,7 @@ from unicodedata import normalize
 from aupimo_helpers.data.layouts import candidates, find_pictures, recognise
 from aupimo_helpers.data.pictures import Picture, is_image, slug
 from aupimo_helpers.data.problems import check
-from aupimo_helpers.data.writing import Options, make_record, require_same, write_data_set
+from aupimo_helpers.data.writing import Import, Options
 from aupimo_helpers.errors import InputError, MissingError, Problem
 from aupimo_helpers.files import build_once
 
@@ -41,10 +41,10 @@ def import_folder(
 ) -> Path:
     """Copy your own pictures into MVTec AD's layout, as the data set ``own/NAME``.
 
-    Pixels keep their values (see `images.read_picture` for what happens to rotated, 16-bit and other special
-    pictures), sizes may differ from picture to picture, and masks become 0 and 255. The source is only read. The new
-    folder appears when it is complete, with a record of where everything came from in ``own.json``. Importing an
-    unchanged source again does nothing.
+    Pixels keep their values, upright as people see them and without colour profiles (those of more than 8 bits are
+    divided by a power of two, the same for all), sizes may differ from picture to picture, and masks become 0 and
+    255. The source is only read. The new folder appears when it is complete, with a record of where everything came
+    from in ``own.json``. Importing an unchanged source again does nothing.
 
     Normal images are dealt to training and test, at random with the seed, unless the source says which are for
     the test. Every image with a defect needs a mask with at least one pixel: AUPIMO measures how much of the mask is
@@ -89,11 +89,10 @@ def import_folder(
     """
     source = Path(source)
     options = Options(test_share, seed, mask_threshold, line_width, without_mask, skip_problems)
-    options.validate()
     name = _name(source, name)
     target = Path(data_root) / SOURCE / name
     problems: list[Problem] = []
-    found, pictures = find_pictures(source, layout, problems, unlabelled=unlabelled)
+    layout, pictures = find_pictures(source, layout, problems, unlabelled=unlabelled)
     left_out = [picture for picture in pictures if picture.defect != "good" and picture.mask is None]
     if without_mask == "error":
         remedy = "AUPIMO needs the masks: draw the defects (labelme saves JSON beside the image), or say"
@@ -103,20 +102,16 @@ def import_folder(
     pictures = [picture for picture in pictures if picture.defect == "good" or picture.mask is not None]
     if not problems or skip_problems:
         _refuse_gaps(pictures, source)
-    targets = _target_names(pictures := _deal(pictures, test_share, seed), problems)
+    pictures = _deal(pictures, test_share, seed)
+    _name_clashes(pictures, problems)
     if source.is_dir() and target.resolve().is_relative_to(source.resolve()):
         raise InputError(f"{target} would lie inside the source {source}: choose another place with --data-root.")
-    record = make_record(source, found, options, pictures, targets, left_out, problems)
+    importing = Import(source, layout, options, pictures, problems, left_out)
     if problems and not skip_problems:
-        write_data_set(None, pictures, targets, options, record, problems)
-
-    def build(folder: Path) -> None:
-        kept = write_data_set(
-            folder, pictures, targets, options, record, problems, lambda text: text.replace(f"{source}/", "")
-        )
-        _refuse_gaps(kept, source)
-
-    return build_once(target, build, accept=lambda folder: require_same(folder, record))
+        importing.write(target)  # names what else is wrong, and writes nothing
+    return build_once(
+        target, lambda folder: _refuse_gaps(importing.write(folder), source), accept=importing.require_same
+    )
 
 
 def locate(
@@ -166,18 +161,15 @@ def _is_ready(source: Path) -> bool:
     images = sorted(path.relative_to(source) for path in source.rglob("*") if is_image(path))
     if any(len(path.parts) != 3 or path.suffix not in (".png", ".PNG") for path in images):
         return False
-    by_group: dict[tuple[str, ...], list[str]] = {}
-    for path in images:
-        by_group.setdefault(path.parts[:2], []).append(path.stem)
-    if not by_group.keys() >= {("train", "good"), ("test", "good")}:
+    good = [path.parts[0] for path in images if path.parts[:2] in (("train", "good"), ("test", "good"))]
+    damaged = [path for path in images if path.parts[0] == "test" and path.parts[1] != "good"]
+    masks = [path for path in images if path.parts[0] == "ground_truth"]
+    if len(set(good)) < 2 or len(damaged) != len(masks) or len(good) + 2 * len(masks) < len(images):
         return False
-    for split, defect in by_group.keys() - {("train", "good"), ("test", "good")}:
-        stems, masks = by_group.get(("test", defect), []), by_group.get(("ground_truth", defect), [])
-        if split == "train" or len(stems) != len(masks):
-            return False
-        if any(mask not in (stem, f"{stem}_mask") for stem, mask in zip(stems, masks, strict=True)):
-            return False
-    return True
+    return all(
+        mask.parts[1] == image.parts[1] and mask.stem in (image.stem, f"{image.stem}_mask")
+        for image, mask in zip(damaged, masks, strict=True)
+    )
 
 
 def _name(source: Path, name: str | None) -> str:
@@ -213,26 +205,23 @@ def _refuse_gaps(pictures: Sequence[Picture], source: Path) -> None:
 
 
 def _deal(pictures: Sequence[Picture], test_share: float, seed: int) -> list[Picture]:
-    """Deal the normal images that belong to no split yet, at random; both splits get at least one image."""
-    open_ones = [i for i, picture in enumerate(pictures) if picture.split is None]
-    splits = Counter(picture.split for picture in pictures if picture.defect == "good")
+    """Deal the normal images that have no split yet, at random, at least one to each; defects are for the test."""
+    normal = [i for i, picture in enumerate(pictures) if picture.defect == "good"]
+    splits = Counter(pictures[i].split for i in normal)
+    open_ones = [i for i in normal if pictures[i].split is None]
     wanted = round(test_share * len(open_ones))
     most = len(open_ones) - (0 if splits["train"] else 1)
     least = 0 if splits["test"] else 1
     chosen = set(random.Random(seed).sample(open_ones, max(0, min(max(wanted, least), most))))
-    return [
-        replace(picture, split="test" if i in chosen else "train") if picture.split is None else picture
-        for i, picture in enumerate(pictures)
-    ]
+    rest = set(open_ones) - chosen
+    return [replace(p, split="train" if i in rest else p.split or "test") for i, p in enumerate(pictures)]
 
 
-def _target_names(pictures: Sequence[Picture], problems: list[Problem]) -> list[str]:
-    """The new images' paths, such as ``test/dent/1.png``; two that would get the same one are a problem."""
-    names = [f"{picture.split}/{picture.defect}/{picture.image.stem}.png" for picture in pictures]
+def _name_clashes(pictures: Sequence[Picture], problems: list[Problem]) -> None:
+    """Note images that would get the same path."""
     first: dict[str, Path] = {}
-    for picture, name in zip(pictures, names, strict=True):
+    for picture in pictures:
         # Compared without case, because some file systems do.
-        if first.setdefault(name.lower(), picture.image) != picture.image:
-            what = f"and {first[name.lower()]} would both become {name}"
+        if (other := first.setdefault(picture.target.lower(), picture.image)) != picture.image:
+            what = f"and {other} would both become {picture.target}"
             problems.append(Problem(picture.image, what, "Rename one of them"))
-    return names

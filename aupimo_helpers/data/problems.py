@@ -78,14 +78,16 @@ def check(
 
     files = sorted(path for path in folder.rglob("*") if not path.is_dir())
     images = [path for path in files if path.suffix in {".png", ".PNG"}]
-    train = _of(images, folder, "train")
-    test = _of(images, folder, "test")
-    problems = list(_check_layout(folder, files, images))
-    problems += _check_presence(folder, train, test)
+    placed = [path for path in images if len(path.relative_to(folder).parts) == 3]
+    train, test, masks = (
+        [path for path in placed if path.parts[-3] == split] for split in ("train", "test", "ground_truth")
+    )
+    train = [path for path in train if path.parent.name == "good"]
     normal = [path for path in test if path.parent.name == "good"]
-    problems += _check_normal_pixels(folder, len(normal), lower, image_size)
     anomalous = [path for path in test if path.parent.name != "good"]
-    masks = _of(images, folder, "ground_truth")
+    problems = list(_check_layout(folder, files, images))
+    problems += _check_presence(folder, train, normal, anomalous)
+    problems += _check_normal_pixels(folder, len(normal), lower, image_size)
     found, left, unclear = pair_masks(_named(anomalous), _named(masks))
     problems += unclear
     what, remedy = "is a mask without an image in test", "Remove it, or add the image that it belongs to"
@@ -108,12 +110,6 @@ def _check_order(folder: Path, found: dict[Path, Path]) -> Iterator[Problem]:
             yield Problem(
                 mask, what, f"Give each mask its image's very name, as this does: aupimo data import {folder}"
             )
-
-
-def _of(images: list[Path], folder: Path, split: str) -> list[Path]:
-    """Images that lie exactly at ``split/LABEL/FILE``; training images only in ``train/good``."""
-    chosen = [path for path in images if len(parts := path.relative_to(folder).parts) == 3 and parts[0] == split]
-    return [path for path in chosen if path.parent.name == "good"] if split == "train" else chosen
 
 
 def _check_layout(folder: Path, files: list[Path], images: list[Path]) -> Iterator[Problem]:
@@ -139,16 +135,16 @@ def _check_layout(folder: Path, files: list[Path], images: list[Path]) -> Iterat
             yield Problem(path, "is a link to a file outside the folder and will be ignored", "Copy the file instead")
 
 
-def _check_presence(folder: Path, train: list[Path], test: list[Path]) -> Iterator[Problem]:
+def _check_presence(folder: Path, train: list[Path], normal: list[Path], anomalous: list[Path]) -> Iterator[Problem]:
     """The three kinds of images that must be there."""
     if not train:
         yield Problem(folder / "train" / "good", "holds no normal training image (.png)", f"Add some. {_LAYOUT}")
-    if not any(path.parent.name == "good" for path in test):
+    if not normal:
         what = "holds no normal test image (.png), and the false positive rate is measured on these alone"
         yield Problem(
             folder / "test" / "good", what, "Move some normal images there that the model was not trained on"
         )
-    if all(path.parent.name == "good" for path in test):
+    if not anomalous:
         what = "holds no image with a defect (.png), so there is nothing to score"
         yield Problem(folder / "test", what, f"Add test/DEFECT and ground_truth/DEFECT. {_LAYOUT}")
 

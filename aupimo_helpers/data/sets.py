@@ -257,11 +257,8 @@ def _accept(dataset: str, path: Path, seed: int | None) -> None:
     remedy = f"Remove the folder to have it made again, or give another data root, then: aupimo data make {dataset}"
     with reading(record_path, "record of a data set", remedy.removesuffix(".")):
         record: dict[str, Any] = json.loads(record_path.read_text(encoding="utf-8"))
-        recipe, made_with, files = (
-            int(record["recipe"]),
-            int(record["seed"]),
-            dict(record.get("files") or png_sizes(path)),
-        )
+        recipe, made_with = int(record["recipe"]), int(record["seed"])
+        files = dict(record.get("files") or png_sizes(path))
     if recipe != RECIPE:
         raise InputError(f"{path} was made by recipe {recipe}, this version has recipe {RECIPE}. {remedy}")
     if seed is not None and seed != made_with:

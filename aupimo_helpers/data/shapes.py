@@ -88,19 +88,10 @@ def draw_mask(annotation: Annotation, line_width: float | None = None) -> NDArra
     return mask
 
 
-def _fill_polygon(points: NDArray[np.float64], size: tuple[int, int]) -> NDArray[np.bool_]:
-    from skimage.draw import polygon
+def _fill(shape: dict[str, Any], size: tuple[int, int], line_width: float | None, where: Path) -> NDArray[np.bool_]:
+    from skimage.draw import disk, polygon
 
     mask = np.zeros(size, dtype=bool)
-    # To array indices, where a pixel's centre is at 0, from coordinates where it is at 0.5.
-    columns, rows = (points - 0.5).T
-    mask[polygon(rows, columns, shape=size)] = True
-    return mask
-
-
-def _fill(shape: dict[str, Any], size: tuple[int, int], line_width: float | None, where: Path) -> NDArray[np.bool_]:
-    from skimage.draw import disk
-
     kind, points = shape["shape_type"], shape["points"]
     corners = {"polygon": 3, "rectangle": 2, "circle": 2, "line": 2, "linestrip": 2, "mask": 2, "rle": 0}
     if kind not in corners:
@@ -110,7 +101,9 @@ def _fill(shape: dict[str, Any], size: tuple[int, int], line_width: float | None
     if kind == "polygon":
         if _crosses_itself(points):
             raise ProblemError.of(where, "crosses itself, so what is inside is not clear", _AGAIN)
-        return _fill_polygon(points, size)
+        columns, rows = (points - 0.5).T  # a pixel's centre is at 0.5 here, and at 0 in array indices
+        mask[polygon(rows, columns, shape=size)] = True
+        return mask
     if kind == "rle":
         return _decode(size, shape["counts"], where)
     if kind == "mask":
@@ -120,7 +113,6 @@ def _fill(shape: dict[str, Any], size: tuple[int, int], line_width: float | None
         x, y = np.arange(size[1]) + 0.5, np.arange(size[0]) + 0.5
         return np.outer((low[1] <= y) & (y < high[1]), (low[0] <= x) & (x < high[0]))
     if kind == "circle":
-        mask = np.zeros(size, dtype=bool)
         column, row = points[0] - 0.5
         mask[disk((row, column), max(float(np.hypot(*(points[1] - points[0]))), 1e-9), shape=size)] = True
         return mask

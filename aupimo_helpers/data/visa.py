@@ -9,8 +9,8 @@ from pathlib import Path
 
 from aupimo_helpers.data.download import download
 from aupimo_helpers.data.pictures import Picture
-from aupimo_helpers.data.writing import Options, make_record, write_data_set
-from aupimo_helpers.errors import MissingError, Problem, ProblemError
+from aupimo_helpers.data.writing import Import, Options
+from aupimo_helpers.errors import MissingError, ProblemError
 from aupimo_helpers.files import build_once
 
 HOME_PAGE = "https://github.com/amazon-science/spot-diff"
@@ -39,17 +39,13 @@ def fetch(category: str, folder: Path, *, from_folder: str | Path | None = None)
 
 
 def _convert(source: Path, category: str, folder: Path) -> None:
-    pictures, targets = [], []
-    problems: list[Problem] = []
+    pictures = []
     with (source / _SPLIT).open(encoding="utf-8-sig", newline="") as file:
         for row in csv.DictReader(file):
             if row.get("object") == category:
                 defect = "good" if row.get("label") == "normal" else "bad"
                 image, mask = source / str(row.get("image")), source / row["mask"] if row.get("mask") else None
-                pictures.append(Picture(image, defect, row.get("split"), mask, classes=True))
-                targets.append(f"{row.get('split')}/{defect}/{image.stem}.png")
+                pictures.append(Picture(image, defect, mask, row.get("split"), classes=True))
     if not pictures:
         raise ProblemError.of(source / _SPLIT, f"lists no image of {category}", "Unpack the archive again")
-    options = Options(test_share=0.5, seed=0, mask_threshold=None, line_width=None, without_mask="error")
-    record = make_record(source, "visa", options, pictures, targets, [], problems)
-    write_data_set(folder, pictures, targets, options, record, problems)
+    Import(source, "visa", Options(test_share=0.5), pictures, problems=[]).write(folder)

@@ -1,8 +1,9 @@
 """The new data set's files: images and masks as PNG, and a record of what it was made from and with."""
 
 import json
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -27,14 +28,13 @@ class Options:
     """What, besides the files themselves, decides what is written."""
 
     test_share: float
-    seed: int
-    mask_threshold: float | None
-    line_width: float | None
-    without_mask: str
+    seed: int = 0
+    mask_threshold: float | None = None
+    line_width: float | None = None
+    without_mask: str = "error"
     skip_problems: bool = False
 
-    def validate(self) -> None:
-        """Refuse values that mean nothing."""
+    def __post_init__(self) -> None:
         if not 0 < self.test_share < 1:
             raise InputError(f"test_share is {self.test_share}: give a number between 0 and 1, such as 0.3.")
         if self.without_mask not in ("error", "skip"):
@@ -45,48 +45,97 @@ class Options:
             raise InputError(f"mask_threshold is {self.mask_threshold}: give a grey value above 0, such as 128.")
 
 
-_DEFAULTS = {"skip_problems": False}  # of options that older records lack
+@dataclass
+class Import:
+    """The pictures of a source that become a data set, and all that is wrong with its files so far."""
 
+    source: Path
+    layout: str
+    options: Options
+    pictures: Sequence[Picture]
+    problems: list[Problem]
+    left_out: Sequence[Picture] = ()
+    record: dict[str, Any] = field(init=False)
 
-def make_record(
-    source: Path,
-    layout: str,
-    options: Options,
-    pictures: Sequence[Picture],
-    targets: Sequence[str],
-    left_out: Sequence[Picture],
-    problems: list[Problem],
-) -> dict[str, Any]:
-    """Note where every picture comes from, without paths of this machine."""
-    base = (source if source.is_dir() else source.parent).resolve()
+    def __post_init__(self) -> None:
+        """Note where every picture comes from, without paths of this machine."""
+        base = (self.source if self.source.is_dir() else self.source.parent).resolve()
+        sha256 = cache(_sha256)  # one file may annotate many images
 
-    def relative(path: Path) -> str:
-        resolved = path.resolve()
-        return resolved.relative_to(base).as_posix() if resolved.is_relative_to(base) else path.name
+        def relative(path: Path) -> str:
+            resolved = path.resolve()
+            return resolved.relative_to(base).as_posix() if resolved.is_relative_to(base) else path.name
 
-    hashes: dict[Path, str] = {}  # one file may annotate many images
+        images = []
+        for picture in tqdm(self.pictures, "Reading", unit="image", disable=None):
+            with collecting(self.problems):
+                entry = {"path": picture.target, "source": relative(picture.image), "sha256": sha256(picture.image)}
+                if picture.mask_file is not None:
+                    entry |= {"mask_source": relative(picture.mask_file), "mask_sha256": sha256(picture.mask_file)}
+                images.append(entry)
+        self.record = {
+            "format": FORMAT,
+            "source": self.source.resolve().name,
+            "layout": self.layout,
+            "options": asdict(self.options),
+            "left_out": [relative(picture.image) for picture in self.left_out],
+            "images": sorted(images, key=lambda entry: entry["path"]),
+        }
 
-    def sha256(path: Path) -> str:
-        if path not in hashes:
-            hashes[path] = _sha256(path)
-        return hashes[path]
+    def require_same(self, target: Path) -> None:
+        """Refuse to touch a folder that holds something else than what would be written now."""
+        if not (target / RECORD).is_file():
+            raise InputError(
+                f"{target} exists already and was not made by aupimo data import: choose another name with --name."
+            )
+        old = read_record(target)
+        require_whole(target, old["files"], f"Delete the folder {target} and import again")
+        if _decisive(old) != _decisive(self.record):
+            raise InputError(
+                f"{target} exists already, made from other pictures or with other options: choose another name with "
+                f"--name, or delete that folder first."
+            )
 
-    images = []
-    progress = tqdm(zip(pictures, targets, strict=True), "Reading", len(targets), unit="image", disable=None)
-    for picture, target in progress:
-        with collecting(problems):
-            entry = {"path": target, "source": relative(picture.image), "sha256": sha256(picture.image)}
-            if picture.mask_file is not None:
-                entry |= {"mask_source": relative(picture.mask_file), "mask_sha256": sha256(picture.mask_file)}
-            images.append(entry)
-    return {
-        "format": FORMAT,
-        "source": source.resolve().name,
-        "layout": layout,
-        "options": asdict(options),
-        "left_out": [relative(picture.image) for picture in left_out],
-        "images": sorted(images, key=lambda entry: entry["path"]),
-    }
+    def write(self, folder: Path) -> list[Picture]:
+        """Write images, masks and the record, or nothing and raise all problems; the pictures that were written."""
+        unusable = {problem.file for problem in self.problems}
+        usable, largest = [], 0
+        for picture in self.pictures:
+            with collecting(self.problems):
+                if picture.image not in unusable:
+                    largest = max(largest, deepest_value(picture.image))
+                    usable.append(picture)
+        bits = bit_depth(largest)
+        written: dict[str, Picture] = {}
+        for picture in tqdm(usable, "Writing", unit="image", disable=None):
+            with collecting(self.problems):
+                image = read_picture(picture.image, bits)
+                mask = _mask(picture, image.shape[:2], self.options)
+                if self.problems and not self.options.skip_problems:
+                    continue
+                _save(image, folder / picture.target)
+                if picture.defect != "good":
+                    _save(mask.astype(np.uint8) * 255, folder / picture.mask_target)
+                written[picture.target] = picture
+        if self.problems and not self.options.skip_problems:
+            raise ProblemError(self.problems)
+        record = self.record
+        if self.options.skip_problems:
+            self.problems += _drop_what_spoils(folder, written)
+            images, below = record["images"], f"{self.source}/"
+            record = {
+                **record,
+                "images": [entry for entry in images if entry["path"] in written],
+                "dropped": [entry for entry in images if entry["path"] not in written],
+                "skipped": [
+                    {"file": str(problem.file).replace(below, ""), "what": problem.what.replace(below, "")}
+                    for problem in self.problems
+                ],
+            }
+        record = {**record, "bits": bits if largest else None, "files": png_sizes(folder)}
+        text = json.dumps(record, indent=1, ensure_ascii=False)
+        (folder / RECORD).write_text(text + "\n", encoding="utf-8")
+        return list(written.values())
 
 
 def _sha256(path: Path) -> str:
@@ -114,93 +163,21 @@ def read_record(folder: str | Path) -> dict[str, Any]:
     return record
 
 
-def require_same(target: Path, record: dict[str, Any]) -> None:
-    """Refuse to touch a folder that holds something else than what an import would write now."""
-    if not (target / RECORD).is_file():
-        raise InputError(
-            f"{target} exists already and was not made by aupimo data import: choose another name with --name."
-        )
-    old = read_record(target)
-    require_whole(target, old["files"], f"Delete the folder {target} and import again")
-    then, now = ({key: made.get(key) for key in ("layout", "left_out")} for made in (old, record))
-    then["options"], now["options"] = {**_DEFAULTS, **old["options"]}, record["options"]
-    # What was skipped was looked at, too.
-    then["images"], now["images"] = (_contents(old["images"] + old.get("dropped", [])), _contents(record["images"]))
-    if then != now:
-        raise InputError(
-            f"{target} exists already, made from other pictures or with other options: choose another name with "
-            f"--name, or delete that folder first."
-        )
-
-
-def _contents(images: list[dict[str, str]]) -> list[list[tuple[str, str]]]:
-    return sorted(sorted(entry.items()) for entry in images)
-
-
-def write_data_set(
-    folder: Path | None,
-    pictures: Sequence[Picture],
-    targets: Sequence[str],
-    options: Options,
-    record: dict[str, Any],
-    problems: list[Problem],
-    short: Callable[[str], str] = str,
-) -> list[Picture]:
-    """Write images, masks and the record into an empty folder, and return the pictures that are in it.
-
-    With problems, which are looked for to the end, nothing is written, unless they are to be skipped.
-    """
-    unusable = {problem.file for problem in problems}
-    usable, largest = [], 0
-    for picture, target in zip(pictures, targets, strict=True):
-        with collecting(problems):
-            if picture.image not in unusable:
-                largest = max(largest, deepest_value(picture.image))
-                usable.append((picture, target))
-    bits = bit_depth(largest)
-    written: dict[str, Picture] = {}
-    for picture, target in tqdm(usable, "Writing", unit="image", disable=None):
-        with collecting(problems):
-            image = read_picture(picture.image, bits)
-            mask = _mask(picture, image.shape[:2], options)
-            if folder is None or (problems and not options.skip_problems):
-                continue
-            _save(image, folder / target)
-            if picture.defect != "good":
-                _save(mask.astype(np.uint8) * 255, folder / _mask_target(target))
-            written[target] = picture
-    if folder is None or (problems and not options.skip_problems):
-        raise ProblemError(problems)
-    if options.skip_problems:
-        problems += _drop_what_spoils(folder, written)
-        images = record["images"]
-        record = {
-            **record,
-            "images": [entry for entry in images if entry["path"] in written],
-            "dropped": [entry for entry in images if entry["path"] not in written],
-            "skipped": [{"file": short(str(problem.file)), "what": short(problem.what)} for problem in problems],
-        }
-    record = {**record, "bits": bits if largest else None, "files": png_sizes(folder)}
-    text = json.dumps(record, indent=1, ensure_ascii=False)
-    (folder / RECORD).write_text(text + "\n", encoding="utf-8")
-    return list(written.values())
-
-
-def _mask_target(target: str) -> str:
-    # The mask gets its image's very name: anomalib pairs the two lists by sorting them, and "_mask" would sort
-    # "a_mask" behind "a1_mask" although "a" comes before "a1".
-    return target.replace("test", "ground_truth", 1)
+def _decisive(record: dict[str, Any]) -> tuple[Any, ...]:
+    """What two imports of the same have in common; older records lack an option, and what was skipped counts."""
+    images = sorted(sorted(entry.items()) for entry in record["images"] + record.get("dropped", []))
+    return record.get("layout"), record.get("left_out"), {"skip_problems": False, **record["options"]}, images
 
 
 def _drop_what_spoils(folder: Path, written: dict[str, Picture]) -> list[Problem]:
     """Remove the images that a check of the new folder names, and say why."""
     dropped = []
-    targets = {folder / name: target for target in written for name in (target, _mask_target(target))}
+    by_file = {folder / name: p for p in written.values() for name in (p.target, p.mask_target)}
     for problem in check(folder):
-        if (target := targets.get(problem.file)) in written:
-            what = problem.what.replace(f"{folder}/", "")
-            dropped.append(Problem(written.pop(target).image, what, problem.remedy))
-            for path in {folder / target, folder / _mask_target(target)}:
+        picture = by_file.get(problem.file)
+        if picture and written.pop(picture.target, None):
+            dropped.append(Problem(picture.image, problem.what.replace(f"{folder}/", ""), problem.remedy))
+            for path in {folder / picture.target, folder / picture.mask_target}:
                 path.unlink(missing_ok=True)
                 if path.parent.is_dir() and not any(path.parent.iterdir()):
                     path.parent.rmdir()

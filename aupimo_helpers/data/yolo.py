@@ -13,7 +13,7 @@ import numpy as np
 import yaml
 
 from aupimo_helpers.data.images import shown_size
-from aupimo_helpers.data.pictures import Picture, is_image, labelled, unlabelled, visible
+from aupimo_helpers.data.pictures import Source, visible
 from aupimo_helpers.data.shapes import Annotation
 from aupimo_helpers.errors import InputError, Problem, ProblemError, collecting
 
@@ -47,28 +47,25 @@ def _class_names(path: Path) -> dict[int, str]:
         raise InputError(f"{path} does not name the classes: give it a list 'names' in YAML.") from error
 
 
-def read_yolo(source: Path, choice: str, problems: list[Problem]) -> list[Picture]:
+def read_yolo(source: Source) -> None:
     """All images of a folder, by their text files."""
-    names_file = _names_file(source)
+    names_file = _names_file(source.path)
     names = _class_names(names_file) if names_file else None
-    pictures: list[Picture] = []
     used = set()
-    for image in sorted(path for path in source.rglob("*") if is_image(path)):
-        parts = list(image.relative_to(source).with_suffix(".txt").parts)
+    for image in source.images_below():
+        parts = list(image.relative_to(source.path).with_suffix(".txt").parts)
         if "images" in parts:
             parts[len(parts) - 1 - parts[::-1].index("images")] = "labels"
-        file = source.joinpath(*parts)
+        file = source.path.joinpath(*parts)
         file = file if file.is_file() else image.with_suffix(".txt")
         if not file.is_file():
-            pictures += unlabelled(image, source, choice, problems)
+            source.add_unlabelled(image)
             continue
         used.add(file)
-        with collecting(problems):
-            pictures.append(labelled(image, _read(file, shown_size(image), names)))
-    remedy = "Add its image, or remove it"
-    left = sorted(path for path in _label_files(source) if path not in used)
-    problems += [Problem(path, "belongs to no image", remedy) for path in left]
-    return pictures
+        with collecting(source.problems):
+            source.add_drawn(image, _read(file, shown_size(image), names))
+    left = sorted(path for path in _label_files(source.path) if path not in used)
+    source.refuse(left, "belongs to no image", "Add its image, or remove it")
 
 
 def _read(file: Path, size: tuple[int, int], names: dict[int, str] | None) -> Annotation:

@@ -8,13 +8,12 @@ Severity, from 0 (invisible) to 1 (plain to see), scales the contrast only. Shap
 of it, so that recall against severity and recall against size can be told apart.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from aupimo_helpers.synthesis.noise import FloatImage, smooth_noise, smoothstep
+from aupimo_helpers.synthesis.noise import FloatImage, smooth_noise, smoothstep, turned
 
 DEFECT_TYPES = ("color", "cut", "fold", "glue", "poke")
 
@@ -40,7 +39,7 @@ def make_defect(kind: str, rng: np.random.Generator, shape: tuple[int, int], sev
             return defect
 
 
-def _layers(shape: tuple[int, int], mask: FloatImage, **layers: FloatImage | tuple[float, ...]) -> Defect:
+def _layers(shape: tuple[int, int], mask: NDArray, **layers: NDArray | tuple[float, ...]) -> Defect:
     """Fill the layers that a kind of defect does not use with zeros."""
     full: dict[str, FloatImage] = {
         name: np.broadcast_to(
@@ -51,46 +50,39 @@ def _layers(shape: tuple[int, int], mask: FloatImage, **layers: FloatImage | tup
     return Defect(mask=mask > 0.5, **full)
 
 
-def _grid(shape: tuple[int, int]) -> tuple[FloatImage, FloatImage]:
-    y, x = np.mgrid[: shape[0], : shape[1]].astype(np.float32)
-    return y, x
-
-
 def _blob(rng: np.random.Generator, shape: tuple[int, int], radius: float, roughness: float) -> FloatImage:
     """A lump with a ragged outline: signed distance to its border in pixels, roughly; positive inside."""
-    y, x = _grid(shape)
+    y, x = np.mgrid[: shape[0], : shape[1]].astype(np.float32)
     margin = 0.6 * radius
-    centre_y = rng.uniform(margin, shape[0] - margin)
-    centre_x = rng.uniform(margin, shape[1] - margin)
+    centre_y, centre_x = (rng.uniform(margin, side - margin) for side in shape)
     angle, stretch = rng.uniform(0, np.pi), np.sqrt(rng.uniform(1.0, 2.2))
-    u = (np.cos(angle) * (x - centre_x) + np.sin(angle) * (y - centre_y)) / stretch
-    v = (-np.sin(angle) * (x - centre_x) + np.cos(angle) * (y - centre_y)) * stretch
+    u, v = turned(x - centre_x, y - centre_y, angle)
     coarse = smooth_noise(rng, shape, scale=max(5.0, radius * 0.9))
     fine = smooth_noise(rng, shape, scale=max(3.0, radius * 0.35))
     outline = radius * (1 + roughness * (0.8 * coarse + 0.35 * fine))
-    return (outline - np.hypot(u, v)).astype(np.float32)
+    return (outline - np.hypot(u / stretch, v * stretch)).astype(np.float32)
 
 
 def _stroke(
     rng: np.random.Generator, shape: tuple[int, int], length: float, bend: float, wobble: float
-) -> tuple[FloatImage, FloatImage]:
-    """A curved line: signed distance across it in pixels and position along it, 0 to 1 between its ends."""
-    y, x = _grid(shape)
+) -> tuple[FloatImage, FloatImage, FloatImage]:
+    """A curved line: signed distance across it in pixels, position along it (0 to 1) and thickness, 0 at its ends."""
+    y, x = np.mgrid[: shape[0], : shape[1]].astype(np.float32)
     angle = rng.uniform(0, 2 * np.pi)
     half = length / 2
     reach_y = min(abs(np.sin(angle)) * half + 6, shape[0] / 2 - 1)
     reach_x = min(abs(np.cos(angle)) * half + 6, shape[1] / 2 - 1)
     centre_y = rng.uniform(reach_y, shape[0] - reach_y)
     centre_x = rng.uniform(reach_x, shape[1] - reach_x)
-    along = np.cos(angle) * (x - centre_x) + np.sin(angle) * (y - centre_y)
-    across = -np.sin(angle) * (x - centre_x) + np.cos(angle) * (y - centre_y)
+    along, across = turned(x - centre_x, y - centre_y, angle)
     t = along / length + np.float32(0.5)
     inside = np.clip(t, 0, 1)
     sag = bend * length * (inside * (1 - inside) * 4 - 0.5)
     # Sideways wobble varies along the line only.
     steps = smooth_noise(rng, (256, 1), scale=32)[:, 0]
     sag = sag + wobble * np.interp(inside, np.linspace(0, 1, 256), steps)
-    return (across - sag).astype(np.float32), t.astype(np.float32)
+    t = t.astype(np.float32)
+    return (across - sag).astype(np.float32), t, np.sqrt(np.clip(4 * t * (1 - t), 0, 1))
 
 
 def _size(rng: np.random.Generator, smallest: float, largest: float) -> float:
@@ -122,8 +114,7 @@ def _color(rng: np.random.Generator, shape: tuple[int, int], severity: float) ->
 def _cut(rng: np.random.Generator, shape: tuple[int, int], severity: float) -> Defect:
     """A slit with raised lips; the fibres inside are pale and rough."""
     length = _size(rng, 40, 170)
-    across, t = _stroke(rng, shape, length, bend=rng.uniform(-0.12, 0.12), wobble=rng.uniform(0.5, 2.5))
-    taper = np.sqrt(np.clip(4 * t * (1 - t), 0, 1))
+    across, t, taper = _stroke(rng, shape, length, bend=rng.uniform(-0.12, 0.12), wobble=rng.uniform(0.5, 2.5))
     width = rng.uniform(2.6, 5.2)
     ragged = 1 + 0.25 * smooth_noise(rng, shape, scale=5)
     half = np.maximum(width * taper * ragged, 1e-3)
@@ -145,8 +136,7 @@ def _cut(rng: np.random.Generator, shape: tuple[int, int], severity: float) -> D
 def _fold(rng: np.random.Generator, shape: tuple[int, int], severity: float) -> Defect:
     """A crease: a long soft ridge beside a furrow, the grain stretched and rubbed paler on its crest."""
     length = _size(rng, 90, 300)
-    across, t = _stroke(rng, shape, length, bend=rng.uniform(-0.15, 0.15), wobble=rng.uniform(1.0, 5.0))
-    taper = np.sqrt(np.clip(4 * t * (1 - t), 0, 1))
+    across, t, taper = _stroke(rng, shape, length, bend=rng.uniform(-0.15, 0.15), wobble=rng.uniform(1.0, 5.0))
     width = rng.uniform(6.5, 13.0) * (1 + 0.12 * smooth_noise(rng, shape, scale=14))
     distance = across / np.maximum(width * (0.35 + 0.65 * taper), 1e-3)
     on_line = smoothstep(0.0, 0.06, t) * smoothstep(1.0, 0.94, t)
@@ -186,18 +176,15 @@ def _glue(rng: np.random.Generator, shape: tuple[int, int], severity: float) -> 
 def _poke(rng: np.random.Generator, shape: tuple[int, int], severity: float) -> Defect:
     """One to four holes or dents side by side, each with a raised rim and a dark ground."""
     first = rng.uniform(4.5, 12.0)
-    y, x = _grid(shape)
+    y, x = np.mgrid[: shape[0], : shape[1]].astype(np.float32)
     centre_y, centre_x = (rng.uniform(18, side - 18) for side in shape)
-    relief = np.zeros(shape, dtype=np.float32)
-    opacity = np.zeros(shape, dtype=np.float32)
-    mask = np.zeros(shape, dtype=np.float32)
+    relief, opacity, mask = np.zeros((3, *shape), dtype=np.float32)
     for _ in range(int(rng.choice([1, 2, 3, 4], p=[0.5, 0.25, 0.15, 0.1]))):
         radius = first * rng.uniform(0.8, 1.15)
         angle, stretch = rng.uniform(0, np.pi), np.sqrt(rng.uniform(1.0, 1.5))
-        u = (np.cos(angle) * (x - centre_x) + np.sin(angle) * (y - centre_y)) / stretch
-        v = (-np.sin(angle) * (x - centre_x) + np.cos(angle) * (y - centre_y)) * stretch
+        u, v = turned(x - centre_x, y - centre_y, angle)
         uneven = 1 + 0.13 * smooth_noise(rng, shape, scale=7)
-        distance = np.hypot(u, v) / (radius * uneven)
+        distance = np.hypot(u / stretch, v * stretch) / (radius * uneven)
         pit = smoothstep(1.05, 0.45, distance)
         rim = np.exp(-((distance - 1.15) ** 2) * 22.0)
         relief += np.float32(severity * radius) * (0.28 * rim - 0.85 * pit)
@@ -210,10 +197,4 @@ def _poke(rng: np.random.Generator, shape: tuple[int, int], severity: float) -> 
     return _layers(shape, mask, relief=relief, flatten=opacity, tint=dark, opacity=opacity)
 
 
-_DRAW: dict[str, Callable[[np.random.Generator, tuple[int, int], float], Defect]] = {
-    "color": _color,
-    "cut": _cut,
-    "fold": _fold,
-    "glue": _glue,
-    "poke": _poke,
-}
+_DRAW = {"color": _color, "cut": _cut, "fold": _fold, "glue": _glue, "poke": _poke}

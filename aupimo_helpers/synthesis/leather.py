@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
 from aupimo_helpers.synthesis.defects import Defect
-from aupimo_helpers.synthesis.noise import SHAPE, FloatImage, cellular_noise, smooth_noise, smoothstep
+from aupimo_helpers.synthesis.noise import SHAPE, FloatImage, cellular_noise, smooth_noise, smoothstep, turned
 
 
 def _height(rng: np.random.Generator) -> tuple[FloatImage, FloatImage]:
@@ -22,8 +22,8 @@ def _height(rng: np.random.Generator) -> tuple[FloatImage, FloatImage]:
     u = x + bend * smooth_noise(rng, SHAPE, 24) + 0.9 * smooth_noise(rng, SHAPE, 7)
     v = y + bend * smooth_noise(rng, SHAPE, 24) + 0.9 * smooth_noise(rng, SHAPE, 7)
     cell = rng.normal(7.4, 0.15)
-    along = (np.cos(angle) * u + np.sin(angle) * v) / np.float32(cell * 1.18)
-    across = (-np.sin(angle) * u + np.cos(angle) * v) / np.float32(cell * 0.92)
+    along, across = turned(u, v, angle)
+    along, across = along / np.float32(cell * 1.18), across / np.float32(cell * 0.92)
     f1, f2 = cellular_noise(rng, along.astype(np.float32), across.astype(np.float32))
     border = f2 - f1
     # Some borders are closed: neighbouring pebbles grow together.

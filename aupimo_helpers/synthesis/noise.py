@@ -32,11 +32,8 @@ def smooth_noise(rng: np.random.Generator, shape: tuple[int, int], scale: float)
 
 
 def cellular_noise(rng: np.random.Generator, x: FloatImage, y: FloatImage) -> tuple[FloatImage, FloatImage]:
-    """Distances to the nearest and the second nearest of points scattered one per cell of a staggered grid.
-
-    The difference of the two is zero on the borders of the points' Voronoi cells: the furrows between the pebbles of
-    leather grain (S. Worley, A Cellular Texture Basis Function, SIGGRAPH 1996). All lengths are in cells.
-    """
+    """Distances, in cells, to the nearest and the second nearest of points, one per cell of a staggered grid."""
+    # S. Worley, A Cellular Texture Basis Function, SIGGRAPH 1996: the two are equal on the borders of Voronoi cells.
     row = np.floor(y).astype(np.int32)
     row_start, column_start = int(row.min()) - 1, int(np.floor(x.min())) - 2
     height, width = int(row.max()) - row_start + 2, int(np.floor(x.max())) - column_start + 2
@@ -65,6 +62,11 @@ def cellular_noise(rng: np.random.Generator, x: FloatImage, y: FloatImage) -> tu
             second = np.minimum(second, np.maximum(nearest, du))
             nearest = np.minimum(nearest, du)
     return np.sqrt(nearest), np.sqrt(second)
+
+
+def turned(x: FloatImage, y: FloatImage, angle: float) -> tuple[FloatImage, FloatImage]:
+    """Coordinates along a direction and across it."""
+    return np.cos(angle) * x + np.sin(angle) * y, np.cos(angle) * y - np.sin(angle) * x
 
 
 def smoothstep(low: float, high: float, values: FloatImage) -> FloatImage:

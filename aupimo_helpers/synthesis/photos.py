@@ -4,7 +4,7 @@ The three are 512 x 512 pixels, grey, in the public domain (CC0), see ``skimage.
 the left part, test crops from the right part, and the two never share a pixel.
 """
 
-from collections.abc import Callable
+from functools import cache
 
 import numpy as np
 import skimage.data
@@ -26,22 +26,21 @@ CROP = (184, 212)
 TINTS = {"brick": (1.0, 0.86, 0.78), "grass": (0.92, 1.0, 0.80), "gravel": (1.0, 0.97, 0.92)}
 
 
-def photographer(category: str) -> Callable[[np.random.Generator, bool, Defect | None], NDArray[np.uint8]]:
-    """Load a photograph once and return the function that takes RGB crops of it, for training or for the test."""
-    tint = np.array(TINTS[category], dtype=np.float32)
-    whole = getattr(skimage.data, category)().astype(np.float32) / 255
+@cache
+def _photograph(category: str) -> FloatImage:
+    return getattr(skimage.data, category)().astype(np.float32) / 255
 
-    def photograph(rng: np.random.Generator, train: bool, defect: Defect | None) -> NDArray[np.uint8]:
-        surface = _crop(whole, rng, TRAIN_COLUMNS if train else TEST_COLUMNS)
-        surface = surface * np.float32(rng.normal(1, 0.03)) * (1 + 0.02 * smooth_noise(rng, SHAPE, 64))
-        noise = rng.standard_normal((*SHAPE, 3), dtype=np.float32)
-        image = surface[..., None] * tint
-        if defect is not None:
-            image = _damage(image, defect)
-        image = image + np.float32(0.012) * noise
-        return (np.clip(image, 0, 1) * 255 + 0.5).astype(np.uint8)
 
-    return photograph
+def render(category: str, rng: np.random.Generator, defect: Defect | None, *, train: bool) -> NDArray[np.uint8]:
+    """Take an RGB crop of a photograph, for training or for the test."""
+    surface = _crop(_photograph(category), rng, TRAIN_COLUMNS if train else TEST_COLUMNS)
+    surface = surface * np.float32(rng.normal(1, 0.03)) * (1 + 0.02 * smooth_noise(rng, SHAPE, 64))
+    noise = rng.standard_normal((*SHAPE, 3), dtype=np.float32)
+    image = surface[..., None] * np.array(TINTS[category], dtype=np.float32)
+    if defect is not None:
+        image = _damage(image, defect)
+    image = image + np.float32(0.012) * noise
+    return (np.clip(image, 0, 1) * 255 + 0.5).astype(np.uint8)
 
 
 def _crop(whole: FloatImage, rng: np.random.Generator, columns: tuple[int, int]) -> FloatImage:

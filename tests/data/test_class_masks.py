@@ -146,3 +146,11 @@ def test_an_image_of_the_same_name_in_two_kinds_is_no_conflict(tiles, draw, tmp_
     folder = import_folder(tiles, data_root=tmp_path)
     first, second = (draw.pixels(folder / f"test/mt_{kind}/a.png") for kind in ("hole", "crack"))
     assert (first != second).any()
+
+
+def test_what_a_mac_leaves_is_no_picture_and_a_phone_format_is_named(tiles, tmp_path):
+    (tiles / "MT_Hole" / "Imgs" / "._a.jpg").write_bytes(b"what a Mac leaves behind")
+    assert import_folder(tiles, data_root=tmp_path).is_dir()
+    (tiles / "MT_Hole" / "Imgs" / "IMG_1.HEIC").write_bytes(b"")
+    with pytest.raises(InputError, match=r"IMG_1\.HEIC is in a format that is not read"):
+        import_folder(tiles, "again", tmp_path)

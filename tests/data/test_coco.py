@@ -184,3 +184,12 @@ def test_what_coco_is_not_taken_for(export, mvtec, folders, draw):
     draw.labelme(mvtec.parent / "labelled" / "a.json")
     draw.picture(mvtec.parent / "labelled" / "a.jpg")
     assert recognise(mvtec.parent / "labelled") == "labelme"
+
+
+def test_what_a_mac_leaves_is_no_picture_and_a_phone_format_is_named(export, tmp_path):
+    source = export(coco())
+    (source / "images" / "._a.jpg").write_bytes(b"what a Mac leaves behind")
+    assert import_folder(source, data_root=tmp_path, unlabelled="normal").is_dir()
+    (source / "images" / "IMG_1.HEIC").write_bytes(b"")
+    with pytest.raises(InputError, match=r"IMG_1\.HEIC is in a format that is not read"):
+        import_folder(source, "again", tmp_path, unlabelled="normal")

@@ -170,7 +170,7 @@ def test_a_full_disk_is_not_called_a_failed_download(tmp_path, monkeypatch):
 
 @pytest.mark.usefixtures("server")
 def test_a_killed_download_leaves_no_debris_for_the_next(tmp_path):
-    left = tmp_path / "mvtec" / ".mvtec.abc.tmp"
+    left = tmp_path / "mvtec" / ".mvtec.a1b2c3d4.tmp"
     draw_category(left / "leather")
     assert sound(data.make("mvtec/leather", tmp_path))
     assert not left.exists()

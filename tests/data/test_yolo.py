@@ -115,3 +115,11 @@ def test_files_that_name_no_classes(yolo, tmp_path, text):
     (yolo / "data.yaml").write_text(text)
     with pytest.raises(InputError, match=r"data\.yaml does not name the classes"):
         import_folder(yolo, data_root=tmp_path)
+
+
+def test_what_a_mac_leaves_is_no_picture_and_a_phone_format_is_named(yolo, tmp_path):
+    (yolo / "images" / "train" / "._a.jpg").write_bytes(b"what a Mac leaves behind")
+    assert import_folder(yolo, data_root=tmp_path).is_dir()
+    (yolo / "images" / "train" / "IMG_1.HEIC").write_bytes(b"")
+    with pytest.raises(InputError, match=r"IMG_1\.HEIC is in a format that is not read"):
+        import_folder(yolo, "again", tmp_path)
