@@ -35,7 +35,7 @@ from aupimo_helpers.metrics.checks import wide
 from aupimo_helpers.metrics.exact import Normals, NormalScores
 from aupimo_helpers.model import Predictions
 from aupimo_helpers.plots import PERCENT, as_jpeg, plot_pimo_curve, show_image
-from aupimo_helpers.score_files import FileScores, highest
+from aupimo_helpers.scores.maps import FileScores
 
 _HERE = Path(__file__).parent
 _STEPS = 40  # slider positions in a power of ten
@@ -74,15 +74,14 @@ def scored_predictions(predictions: Predictions, data_root: str | Path, fpr_boun
 
 def scored_files(scores: FileScores, images: Mapping[str, Path]) -> Scored:
     """Take score maps on disk; ``images`` are known by the maps' names, or there are none."""
-    normal, of_masks = highest(scores)
     return Scored(
         paths=scores.paths,
         aupimos=scores.aupimos,
         fpr_bounds=scores.fpr_bounds,
         read=lambda index: scores.pairs[index].read(),
         image=(lambda index, size: load_image(images[scores.paths[index]], size)) if images else None,
-        normal=normal,
-        of_masks=of_masks,
+        normal=scores.normal,
+        of_masks=scores.of_masks,
     )
 
 

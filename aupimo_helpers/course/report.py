@@ -18,11 +18,10 @@ from aupimo_helpers.course.notebook import Row
 from aupimo_helpers.data.images import load_image
 from aupimo_helpers.files import atomic_file
 from aupimo_helpers.metrics import aupimo_scores, reweighted_scores, threshold_at_fpr
-from aupimo_helpers.metrics.reweight import reweight
 from aupimo_helpers.model import Predictions
 from aupimo_helpers.plots import score_histogram, scores_by_defect, show_detection, use_style
-from aupimo_helpers.score_files import FileScores, highest
 from aupimo_helpers.scores import score_table
+from aupimo_helpers.scores.maps import FileScores
 from aupimo_helpers.session import versions
 
 NUM_WORST = 10
@@ -95,13 +94,14 @@ def results_of(predictions: Predictions, data_root: str | Path, fpr_bounds: tupl
 
 
 def results_of_files(scores: FileScores, images: Mapping[str, Path]) -> Results:
-    """Compute what a report tells of score maps on disk, one at a time; ``images`` are known by the maps' names."""
-    normal, of_masks = highest(scores)
-    mask_pixels = [len(found) for found in of_masks]
+    """Compute what a report tells of score maps on disk; ``images`` are known by the maps' names."""
+    mask_pixels = [len(found) for found in scores.of_masks]
     table = score_table(scores.aupimos, scores.paths).assign(mask_area=mask_pixels, false_positives=0)
     threshold = scores.threshold_bounds[0]
-    table.loc[table["aupimo"].isna(), "false_positives"] = [(image.scores >= threshold).sum() for image in normal]
-    means = reweight(normal, of_masks, mask_pixels, _each_left_out(len(normal)), scores.fpr_bounds)
+    table.loc[table["aupimo"].isna(), "false_positives"] = [
+        (each.scores >= threshold).sum() for each in scores.normal
+    ]
+    means = scores.reweighted(_each_left_out(len(scores.normal)))
     pairs = {pair.name: pair for pair in scores.pairs}
 
     def picture(path: str) -> Picture:

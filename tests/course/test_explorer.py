@@ -15,7 +15,7 @@ from aupimo_helpers.course.explorer import explore, explorer_data, scored_files,
 from aupimo_helpers.errors import InputError, MissingError
 from aupimo_helpers.metrics import aupimo_scores, recall_at_fpr, threshold_at_fpr
 from aupimo_helpers.model import Predictions
-from aupimo_helpers.score_files import score_files
+from aupimo_helpers.scores.maps import score_files
 
 pytestmark = pytest.mark.slow
 
