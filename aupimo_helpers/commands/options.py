@@ -1,6 +1,13 @@
 """Options that several sub-commands take."""
 
-from argparse import ArgumentParser, ArgumentTypeError, BooleanOptionalAction, Namespace, _MutuallyExclusiveGroup
+from argparse import (
+    ArgumentParser,
+    ArgumentTypeError,
+    BooleanOptionalAction,
+    Namespace,
+    _ActionsContainer,
+    _MutuallyExclusiveGroup,
+)
 from typing import Any
 
 
@@ -44,7 +51,7 @@ def model_options(options: Namespace) -> dict[str, Any]:
     return {name: value for name in names if (value := getattr(options, name)) is not None}
 
 
-def add_fpr_bounds(parser: ArgumentParser) -> None:
+def add_fpr_bounds(parser: _ActionsContainer) -> None:
     """Add ``--fpr-bounds`` to a sub-command."""
     text = "bounds of the shared FPR, AUPIMO's integral lies between them (default: 1e-5 1e-4)"
     names = ("LOWER", "UPPER")
@@ -58,7 +65,7 @@ def add_maps(parser: ArgumentParser, instead_of: _MutuallyExclusiveGroup | None 
     add_masks(parser, required=instead_of is None)
 
 
-def add_masks(parser: ArgumentParser, *, required: bool = False) -> None:
+def add_masks(parser: _ActionsContainer, *, required: bool = False) -> None:
     """Add ``--masks`` and what says which images are normal; ``which_are_normal`` reads it."""
     parser.add_argument("--masks", required=required, metavar="DIR", help="masks: images, black is normal")
     text = "what a map without a mask is: an error (default), or a normal image"
