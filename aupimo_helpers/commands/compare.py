@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-    from aupimo_helpers.scores.maps import FileScores
+    from aupimo_helpers.scores.maps import Scored
     from aupimo_helpers.stats import ManyComparison
 
 _DRAWS = 1000  # of the normal images, as in notebook 09
@@ -103,13 +103,15 @@ def _compare(options: argparse.Namespace) -> int:
     if options.output.suffix.lstrip(".").lower() not in formats:
         raise InputError(f"Cannot draw {options.output}: its name must end in one of .{', .'.join(sorted(formats))}.")
     require_writable(options.output)
-    scored: dict[str, FileScores] = {}
+    scored: dict[str, Scored] = {}
     if from_maps:
         given = {**which_are_normal(options), "keep_highest": True}
         for name, path in zip(names, paths, strict=True):
             scored[name] = score_files(path, options.masks, tuple(options.fpr_bounds or (1e-5, 1e-4)), **given)
+        # Formats and layouts may differ: an image is known by its map's path without these.
         tables = {
-            name: score_table(each.aupimos, [pair.stem for pair in each.pairs]) for name, each in scored.items()
+            name: score_table(each.aupimos, [Path(path.removeprefix("test/")).with_suffix("") for path in each.paths])
+            for name, each in scored.items()
         }
     else:
         tables = {name: load_scores(path) for name, path in zip(names, paths, strict=True)}
@@ -137,7 +139,7 @@ def _compare(options: argparse.Namespace) -> int:
     return 0
 
 
-def with_normal_images(pairs: "pd.DataFrame", scored: "Mapping[str, FileScores]", seed: int) -> "pd.DataFrame":
+def with_normal_images(pairs: "pd.DataFrame", scored: "Mapping[str, Scored]", seed: int) -> "pd.DataFrame":
     """Put the two-way interval into each pair's row, and the range of its difference without one normal image."""
     import numpy as np
 

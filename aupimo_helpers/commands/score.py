@@ -43,7 +43,7 @@ def _score(options: argparse.Namespace) -> int:
     page = options.report and options.report / "index.html"
     for path in (output, output.with_suffix(".csv"), *filter(None, (page, options.explore))):
         require_writable(path)
-    from aupimo_helpers.scores.maps import pair_images, score_files
+    from aupimo_helpers.scores.maps import score_files
     from aupimo_helpers.scores.table import save_scores, score_table, write_csv
 
     with noting() as notes:
@@ -52,9 +52,9 @@ def _score(options: argparse.Namespace) -> int:
             options.masks,
             tuple(options.fpr_bounds),
             **which_are_normal(options),
+            images_folder=options.images,
             keep_highest=bool(page or options.explore),
         )
-    images = pair_images(options.images, scores.pairs) if options.images else {}
     table = score_table(scores.aupimos, scores.paths)
     with atomic_file(output.with_suffix(".csv")) as temporary:  # both files, or none
         write_csv(table, temporary)
@@ -68,16 +68,16 @@ def _score(options: argparse.Namespace) -> int:
         )
     _print(table, output)
     if page:
-        from aupimo_helpers.course.report import Report, results_of_files, write_report
+        from aupimo_helpers.course.report import Report, write_report
 
         lists = [("Normal, though not in a folder called good", _normal_lines(table)), ("Worth a look", notes)]
         name = Path(options.maps).resolve().name
-        write_report(page, Report(name, results_of_files(scores, images), notes=[pair for pair in lists if pair[1]]))
+        write_report(page, Report(name, scores, notes=[pair for pair in lists if pair[1]]))
         print(f"Read it: {page}")
     if options.explore:
-        from aupimo_helpers.course.explorer import scored_files, write_explorer
+        from aupimo_helpers.course.explorer import write_explorer
 
-        write_explorer(options.explore, Path(options.maps).resolve().name, scored_files(scores, images))
+        write_explorer(options.explore, Path(options.maps).resolve().name, scores)
         print(f"Open it: {options.explore}")
     return 0
 

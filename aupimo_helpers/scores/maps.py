@@ -7,7 +7,7 @@ no PyTorch is imported.
 
 import shlex
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import compress
 from pathlib import Path, PurePosixPath
@@ -43,21 +43,18 @@ class Pair:
 
 
 @dataclass(frozen=True)
-class FileScores:
-    """AUPIMO (N,) of images, NaN for normal ones, their maps and masks, and thresholds at and within the bounds."""
+class Scored:
+    """A test set and its AUPIMOs; map and mask of an image, and its picture in a size, are read one at a time."""
 
-    pairs: tuple[Pair, ...]
-    aupimos: np.ndarray
+    paths: Sequence[str]
+    aupimos: np.ndarray  # (N,), NaN for normal images
     fpr_bounds: tuple[float, float]
-    threshold_bounds: tuple[float, float]
-    num_thresholds: int
-    normal: list[NormalScores]  # if kept, of each normal image the scores from one floor on, a limited number
-    of_masks: list[np.ndarray]  # if kept, of each image's mask all scores
-
-    @property
-    def paths(self) -> tuple[str, ...]:
-        """The maps' paths below their folder."""
-        return tuple(pair.name for pair in self.pairs)
+    threshold_bounds: tuple[float, float]  # raw scores where the shared FPR is U and where it is L
+    normal: Sequence[NormalScores]  # if kept, of each normal image the scores from one floor on, a limited number
+    of_masks: Sequence[np.ndarray]  # if kept, of each image's mask all scores
+    read: Callable[[int], tuple[np.ndarray, np.ndarray]]
+    image: Callable[[int, tuple[int, int]], np.ndarray] | None
+    num_thresholds: int | None = None  # within the bounds, where the thresholds were counted
 
     def reweighted(self, weights: ArrayLike) -> np.ndarray:
         """Compute the AUPIMOs for other weights (B, M) of the normal images, as ``reweighted_scores`` does."""
@@ -132,19 +129,13 @@ def pair_files(
     ]
 
 
-def pair_images(images_folder: str | Path, pairs: Sequence[Pair]) -> dict[str, Path]:
-    """Find the image of each map, by the map's name, where masks are found in the same way."""
+def _image_of_each(images_folder: str | Path, pairs: Sequence[Pair]) -> list[Path]:
+    """Find the image of each map where its mask would be found."""
     by_stem = dict(_files(Path(images_folder), images.IMAGE_SUFFIXES, "images", "test")[0])
-    found, problems = {}, []
-    for pair in pairs:
-        if pair.stem in by_stem:
-            found[pair.name] = by_stem[pair.stem]
-        else:
-            remedy = f"Put the images into {images_folder} under the names of their maps, or leave out --images"
-            problems.append(Problem(pair.map_path, "has no image", remedy))
-    if problems:
+    remedy = f"Put the images into {images_folder} under the names of their maps, or leave out --images"
+    if problems := [Problem(pair.map_path, "has no image", remedy) for pair in pairs if pair.stem not in by_stem]:
         raise ProblemError(problems)
-    return found
+    return [by_stem[pair.stem] for pair in pairs]
 
 
 def _anomalous(pairs: Sequence[Pair]) -> list[int]:
@@ -220,9 +211,10 @@ def score_files(
     *,
     missing_mask_is_normal: bool = False,
     normal_folders: Sequence[str] = (),
+    images_folder: str | Path | None = None,
     keep_highest: bool = False,
-) -> FileScores:
-    """Compute the exact AUPIMO from score maps and masks on disk; ``keep_highest`` for what ``FileScores`` keeps."""
+) -> Scored:
+    """Compute the exact AUPIMO from score maps and masks on disk; ``keep_highest`` for what ``Scored`` keeps."""
     lower, upper = checks.check_bounds(fpr_bounds)
     pairs = pair_files(maps_folder, masks_folder, missing_mask_is_normal=missing_mask_is_normal)
     anomalous = _anomalous(pairs)
@@ -230,6 +222,7 @@ def score_files(
     normal = np.full(len(pairs), fill_value=True)
     normal[anomalous] = False
     _require_confirmed([pair.name for pair in pairs], normal.tolist(), normal_folders)
+    pictures = None if images_folder is None else _image_of_each(images_folder, pairs)
     aupimos = np.full(len(pairs), np.nan)
     kinds: dict[str, Path] = {}
     memory = Memory(upper, default_budget(upper))
@@ -257,12 +250,14 @@ def score_files(
             if keep_highest:
                 of_masks[index] = scores
             progress.update()
-    return FileScores(
-        pairs=tuple(pairs),
+    return Scored(
+        paths=[pair.name for pair in pairs],
         aupimos=aupimos,
         fpr_bounds=(lower, upper),
         threshold_bounds=exact.threshold_bounds(curve, lower, upper),
         num_thresholds=int(((curve.fpr >= lower) & (curve.fpr <= upper)).sum()),
         normal=highest,
         of_masks=of_masks,
+        read=lambda index: pairs[index].read(),
+        image=None if pictures is None else lambda index, size: images.load_image(pictures[index], size),
     )

@@ -184,7 +184,10 @@ def anomalous(maps, masks, fpr_bounds=(1e-5, 1e-4)):
 
 def compared(folders, seed=0):
     scored = {Path(path).name: score_files(path, Path(path).parent / "masks", keep_highest=True) for path in folders}
-    tables = {name: score_table(each.aupimos, [pair.stem for pair in each.pairs]) for name, each in scored.items()}
+    tables = {
+        name: score_table(each.aupimos, [path.removesuffix(".npy") for path in each.paths])
+        for name, each in scored.items()
+    }
     return with_normal_images(stats.compare_pairs(stats.pair_scores(tables), seed=seed), scored, seed)
 
 
