@@ -1,7 +1,7 @@
 """``aupimo compare``: the comparison of notebook 09, from saved score files or from score maps."""
 
 import argparse
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,8 +10,6 @@ from aupimo_helpers.errors import InputError
 
 if TYPE_CHECKING:
     import pandas as pd
-    from rich.console import Console
-    from rich.table import Table
 
     from aupimo_helpers.scores.maps import Scored
     from aupimo_helpers.stats import ManyComparison
@@ -87,7 +85,6 @@ def _compare(options: argparse.Namespace) -> int:
     from_maps = _are_folders(options)
 
     import matplotlib as mpl
-    from rich.console import Console
 
     mpl.use("agg")  # no window, so no display is needed
     import matplotlib.pyplot as plt
@@ -121,9 +118,8 @@ def _compare(options: argparse.Namespace) -> int:
         pairs = with_normal_images(pairs, scored, options.seed)
     many = compare_many(scores) if len(names) > 2 else None
 
-    console = Console(markup=False, emoji=False)
-    _print_models(console, scores, many)
-    _print_pairs(console, pairs)
+    _print_models(scores, many)
+    _print_pairs(pairs)
     use_style()
     defects = tables[names[0]].set_index("image_path")["defect"]
     # A percentile interval may lie beside the mean of the images as they are; a bar is drawn from there.
@@ -135,7 +131,7 @@ def _compare(options: argparse.Namespace) -> int:
     with atomic_file(options.output) as temporary:
         figure.savefig(temporary)
     plt.close("all")
-    console.print(f"Figure: {options.output}", soft_wrap=True, highlight=False)
+    print(f"Figure: {options.output}")
     return 0
 
 
@@ -164,22 +160,23 @@ def with_normal_images(pairs: "pd.DataFrame", scored: "Mapping[str, Scored]", se
     return pairs.assign(**dict(zip(names, zip(*rows, strict=True), strict=True)))
 
 
-def _print_models(console: "Console", scores: "pd.DataFrame", many: "ManyComparison | None") -> None:
-    table = _table(f"AUPIMO on {len(scores)} anomalous images, best mean first")
-    table.add_column("model", overflow="fold")
-    for header in ("mean", "lower\nquartile", "median", "upper\nquartile", *(["mean\nrank"] if many else [])):
-        table.add_column(header, justify="right", no_wrap=True)
-    for name in scores.mean().sort_values(ascending=False, kind="stable").index:
-        numbers = [scores[name].mean(), *scores[name].quantile([0.25, 0.5, 0.75])]
-        ranks = [f"{many.mean_ranks[name]:.2f}"] if many else []
-        table.add_row(name, *(f"{100 * number:.1f} %" for number in numbers), *ranks)
-    console.print(table)
+def _print_models(scores: "pd.DataFrame", many: "ManyComparison | None") -> None:
+    numbers = scores.describe().T[["mean", "25%", "50%", "75%"]]
+    numbers.columns = ["mean", "lower\nquartile", "median", "upper\nquartile"]
+    numbers = numbers.sort_values("mean", ascending=False, kind="stable")
+    columns = {"model": list(numbers.index)}
+    columns |= {name: [f"{100 * number:.1f} %" for number in numbers[name]] for name in numbers}
     if many:
-        console.print(f"Friedman test, could all models be alike? p = {many.friedman_p:.2g}\n", highlight=False)
+        columns["mean\nrank"] = [f"{many.mean_ranks[name]:.2f}" for name in numbers.index]
+    _print_table(f"AUPIMO on {len(scores)} anomalous images, best mean first", columns)
+    if many:
+        print(f"Friedman test, could all models be alike? p = {many.friedman_p:.2g}\n")
 
 
-def _print_pairs(console: "Console", pairs: "pd.DataFrame") -> None:
-    rows = pairs.to_dict("records")
+def _print_pairs(pairs: "pd.DataFrame") -> None:
+    rows: list[Any] = list(pairs.itertuples())
+    names = [f"{row.a}\n-\u00a0{row.b}" for row in rows]
+    adjusted = ", p-values adjusted for the number of pairs (Holm)" if rows[1:] else ""
     if "turned" in pairs:
         whose = (
             "Intervals: over other images of both kinds (two-way bootstrap). Tests: of other anomalous images only."
@@ -189,42 +186,49 @@ def _print_pairs(console: "Console", pairs: "pd.DataFrame") -> None:
             "Intervals and tests speak of other anomalous images only: how much the normal images matter cannot be "
             "seen in score files (give folders of score maps to see it)."
         )
-    table = _table(
-        f"Differences in percentage points with {100 * rows[0]['confidence']:.0f} % bootstrap confidence intervals",
+    _print_table(
+        f"Differences in percentage points with {100 * rows[0].confidence:.0f} % bootstrap confidence intervals",
+        {
+            "pair, better mean first": names,
+            "difference": [
+                f"{_points(row.mean_difference)} ({_points(row.ci_low)} to {_points(row.ci_high)})" for row in rows
+            ],
+            "win / tie\n/ loss": [f"{row.wins}/{row.ties}/{row.losses}" for row in rows],
+            "permutation\np": [f"{row.permutation_p:.2g}" for row in rows],
+            "Wilcoxon\np": [f"{row.wilcoxon_p_holm:.2g}" for row in rows],
+        },
         "Permutation test: of the mean difference. Wilcoxon test: of scores rounded to 0.1 percentage points"
-        + (", p-values adjusted for the number of pairs (Holm). " if rows[1:] else ". ")
-        + whose,
+        f"{adjusted}. {whose}",
     )
-    table.add_column("pair, better mean first", overflow="fold")
-    for header in ("difference", "win / tie\n/ loss", "permutation\np", "Wilcoxon\np"):
-        table.add_column(header, justify="right", no_wrap=True)
-    for pair in rows:
-        table.add_row(
-            f"{pair['a']}\n-\u00a0{pair['b']}",
-            f"{100 * pair['mean_difference']:+.1f} ({100 * pair['ci_low']:+.1f} to {100 * pair['ci_high']:+.1f})",
-            f"{pair['wins']}/{pair['ties']}/{pair['losses']}",
-            f"{pair['permutation_p']:.2g}",
-            f"{pair['wilcoxon_p_holm']:.2g}",
-        )
-    console.print(table)
     if "turned" in pairs:
-        _print_left_out(console, rows)
+        _print_table(
+            f"Differences without one of {rows[0].num_normal} normal images, each in turn",
+            {
+                "pair, better mean first": names,
+                "lowest": [_points(row.without_low) for row in rows],
+                "highest": [_points(row.without_high) for row in rows],
+                "the other is\nahead, or none": [
+                    f"{row.turned} of {row.num_normal}" if row.turned else "never" for row in rows
+                ],
+            },
+        )
 
 
-def _print_left_out(console: "Console", rows: "Sequence[Mapping[Hashable, Any]]") -> None:
-    table = _table(f"Differences without one of {rows[0]['num_normal']} normal images, each in turn")
-    table.add_column("pair, better mean first", overflow="fold")
-    for header in ("lowest", "highest", "the other is\nahead, or none"):
-        table.add_column(header, justify="right", no_wrap=True)
-    for pair in rows:
-        low, high = (f"{100 * pair[end]:+.1f}" for end in ("without_low", "without_high"))
-        turned = f"{pair['turned']} of {pair['num_normal']}" if pair["turned"] else "never"
-        table.add_row(f"{pair['a']}\n-\u00a0{pair['b']}", low, high, turned)
-    console.print(table)
+def _points(share: float) -> str:
+    return f"{100 * share:+.1f}"
 
 
-def _table(title: str, caption: str | None = None) -> "Table":
+def _print_table(title: str, columns: "Mapping[str, Sequence[str]]", caption: str | None = None) -> None:
+    """Print a table; the first column holds names, which may be long."""
     from rich import box
+    from rich.console import Console
     from rich.table import Table
 
-    return Table(title=title, caption=caption, title_justify="left", caption_justify="left", box=box.SIMPLE_HEAD)
+    table = Table(title=title, caption=caption, title_justify="left", caption_justify="left", box=box.SIMPLE_HEAD)
+    first, *others = columns
+    table.add_column(first, overflow="fold")
+    for header in others:
+        table.add_column(header, justify="right", no_wrap=True)
+    for row in zip(*columns.values(), strict=True):
+        table.add_row(*row)
+    Console(markup=False, emoji=False).print(table)
