@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -24,24 +25,10 @@ class Threshold:
     without_one: tuple[float, ...]  # the thresholds without one normal image
 
 
-def find_threshold(
-    maps_folder: str | Path,
-    masks_folder: str | Path,
-    fpr: float,
-    *,
-    missing_mask_is_normal: bool = False,
-    normal_folders: Sequence[str] = (),
-) -> Threshold:
-    """Find the threshold for images whose score maps and masks are files."""
+def find_threshold(maps_folder: str | Path, masks_folder: str | Path, fpr: float, **which: Any) -> Threshold:  # noqa: ANN401
+    """Find the threshold for score maps and masks on disk; ``which`` are normal, `score_files` is told."""
     fpr = check_rate(fpr, "--fpr")
-    scores = score_files(
-        maps_folder,
-        masks_folder,
-        (fpr / 10, fpr),
-        missing_mask_is_normal=missing_mask_is_normal,
-        normal_folders=normal_folders,
-        keep_highest=True,
-    )
+    scores = score_files(maps_folder, masks_folder, (fpr / 10, fpr), **which, keep_highest=True)
     normal = scores.normal
     threshold, reached = _lowest(normal, fpr)
     marked = np.array([(image.scores >= threshold).sum() for image in normal])
