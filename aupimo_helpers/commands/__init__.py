@@ -8,10 +8,10 @@ import sys
 import traceback
 import warnings
 from collections.abc import Sequence
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from aupimo_helpers import __version__
 from aupimo_helpers.commands import compare, data, explore, refresh, run, score, slides, student, threshold
 from aupimo_helpers.errors import AupimoError, AupimoWarning, brief
 from aupimo_helpers.files import why
@@ -31,7 +31,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="aupimo", description="Learn and use AUPIMO, the per-image recall metric for anomaly localisation."
     )
-    parser.add_argument("--version", action="version", version=f"aupimo {__version__}")
+    parser.add_argument("--version", action="version", version=f"aupimo {version('aupimo-helpers')}")
     subparsers = parser.add_subparsers(required=True, metavar="COMMAND")
     for command in (run, data, explore, score, threshold, compare, student, slides, refresh):
         command.add_parser(subparsers)

@@ -1,48 +1,56 @@
-"""``aupimo compare``: the comparison of notebook 09 from saved score files."""
+"""``aupimo compare``: the comparison of notebook 09, from saved score files or from score maps."""
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from aupimo_helpers.commands.options import seed
+from aupimo_helpers.commands.options import add_fpr_bounds, add_masks, seed, which_are_normal
 from aupimo_helpers.errors import InputError
 
 if TYPE_CHECKING:
     import pandas as pd
-    from rich.console import Console
-    from rich.table import Table
 
+    from aupimo_helpers.scores.maps import Scored
     from aupimo_helpers.stats import ManyComparison
+
+_DRAWS = 1000  # of the normal images, as in notebook 09
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
     """Add ``aupimo compare`` to the parser."""
     parser = subparsers.add_parser(
         "compare",
-        help="compare models from their saved scores: a table and a figure",
-        description="Compare two models or more from their saved per-image scores on the same test set (as `aupimo "
-        "score` and notebook 04 write them): a table in the terminal and a figure.",
+        help="compare models from their saved scores or their score maps: a table and a figure",
+        description="Compare two models or more on the same test set: a table in the terminal and a figure. Either "
+        "from their files of scores (as `aupimo score` and notebook 04 write them): aupimo compare a.json b.json. Or "
+        "from their folders of score maps: aupimo compare maps/a maps/b --masks masks. Only maps tell how much the "
+        "normal images matter, which set the thresholds of all scores: then the intervals allow for other images of "
+        "both kinds, and the differences without one normal image are shown.",
     )
-    parser.add_argument("scores", nargs="+", type=Path, metavar="SCORES.json", help="one file of scores per model")
+    text = "of each model its file of scores; or of each its folder of score maps, as `aupimo score --maps` takes it"
+    parser.add_argument("models", nargs="+", type=Path, metavar="MODEL", help=text)
     output, text = Path("comparison.png"), "the figure (default: %(default)s)"
     parser.add_argument("-o", "--output", type=Path, default=output, metavar="PNG", help=text)
-    parser.add_argument("--names", nargs="+", metavar="NAME", help="names of the models, in the files' order")
+    parser.add_argument("--names", nargs="+", metavar="NAME", help="names of the models, in the same order")
     parser.add_argument("--seed", type=seed, default=0, help="seed of the bootstrap (default: %(default)s)")
-    parser.set_defaults(handler=_compare)
+    maps = parser.add_argument_group("for folders of score maps")
+    add_masks(maps)
+    add_fpr_bounds(maps)
+    parser.set_defaults(handler=_compare, fpr_bounds=None)  # to know whether they were given
 
 
 def model_names(paths: Sequence[Path]) -> list[str]:
-    """Name models by their files' names where those differ, else by the folders in which the paths differ."""
+    """Name models by their files' or folders' names where those differ, else by what differs in the paths."""
     seen: set[Path] = set()
     for path in paths:
         if path.resolve() in seen:
-            raise InputError(f"{path} is given twice: give one file per model.")
+            raise InputError(f"{path} is given twice: give one file or folder per model.")
         seen.add(path.resolve())
-    stems = [path.stem for path in paths]
-    if len(set(stems)) == len(stems):
-        return stems
-    parts = [path.resolve().with_suffix("").parts for path in paths]
+    parts = [(path.resolve() if path.is_dir() else path.resolve().with_suffix("")).parts for path in paths]
+    names = [each[-1] for each in parts]
+    if len(set(names)) == len(names):
+        return names
     longest = max(map(len, parts))
     # Aligned at the file's end: models are usually folders some levels above it.
     aligned = [("",) * (longest - len(each)) + each for each in parts]
@@ -50,14 +58,33 @@ def model_names(paths: Sequence[Path]) -> list[str]:
     return ["/".join(each[i] for i in telling if each[i]) for each in aligned]
 
 
+def _are_folders(options: argparse.Namespace) -> bool:
+    """Tell folders of score maps from files of scores, and refuse what does not fit together."""
+    folders = [path for path in options.models if path.is_dir()]
+    files = [path for path in options.models if not path.is_dir()]
+    if folders and files:
+        raise InputError(
+            f"{folders[0]} is a folder of score maps and {files[0]} is not: give a folder of each model, or of each "
+            "a file of scores."
+        )
+    if folders and not options.masks:
+        raise InputError(f"{folders[0]} is a folder of score maps: say where the masks are, with --masks DIR.")
+    if files and (options.masks or options.fpr_bounds):
+        raise InputError(
+            f"--masks and --fpr-bounds are for folders of score maps, but {files[0]} is none: give folders, or leave "
+            "these out."
+        )
+    return bool(folders)
+
+
 def _compare(options: argparse.Namespace) -> int:
-    paths: list[Path] = options.scores
+    paths: list[Path] = options.models
     names: list[str] = options.names or model_names(paths)
     if len(names) != len(paths) or len(set(names)) != len(names):
-        raise InputError(f"--names needs {len(paths)} different names, one per file, got: {' '.join(names)}.")
+        raise InputError(f"--names needs {len(paths)} different names, one per model, got: {' '.join(names)}.")
+    from_maps = _are_folders(options)
 
     import matplotlib as mpl
-    from rich.console import Console
 
     mpl.use("agg")  # no window, so no display is needed
     import matplotlib.pyplot as plt
@@ -65,70 +92,143 @@ def _compare(options: argparse.Namespace) -> int:
     from aupimo_helpers.files import atomic_file, require_writable
     from aupimo_helpers.plots import use_style
     from aupimo_helpers.plots.models import comparison_figure
-    from aupimo_helpers.scores import load_scores
+    from aupimo_helpers.scores import load_scores, score_table
+    from aupimo_helpers.scores.maps import score_files
     from aupimo_helpers.stats import compare_many, compare_pairs, pair_scores
 
     formats = plt.figure().canvas.get_supported_filetypes()
     if options.output.suffix.lstrip(".").lower() not in formats:
         raise InputError(f"Cannot draw {options.output}: its name must end in one of .{', .'.join(sorted(formats))}.")
     require_writable(options.output)
-    tables = {name: load_scores(path) for name, path in zip(names, paths, strict=True)}
+    scored: dict[str, Scored] = {}
+    if from_maps:
+        given = {**which_are_normal(options), "keep_highest": True}
+        for name, path in zip(names, paths, strict=True):
+            scored[name] = score_files(path, options.masks, tuple(options.fpr_bounds or (1e-5, 1e-4)), **given)
+        # Formats and layouts may differ: an image is known by its map's path without these.
+        tables = {
+            name: score_table(each.aupimos, [Path(path.removeprefix("test/")).with_suffix("") for path in each.paths])
+            for name, each in scored.items()
+        }
+    else:
+        tables = {name: load_scores(path) for name, path in zip(names, paths, strict=True)}
     scores = pair_scores(tables)
     pairs = compare_pairs(scores, seed=options.seed)
+    if from_maps:
+        pairs = with_normal_images(pairs, scored, options.seed)
     many = compare_many(scores) if len(names) > 2 else None
 
-    console = Console(markup=False, emoji=False)
-    _print_models(console, scores, many)
-    _print_pairs(console, pairs)
+    _print_models(scores, many)
+    _print_pairs(pairs)
     use_style()
     defects = tables[names[0]].set_index("image_path")["defect"]
-    figure = comparison_figure(scores, pairs, many, defects=defects)
+    # A percentile interval may lie beside the mean of the images as they are; a bar is drawn from there.
+    drawn = pairs.assign(
+        ci_low=pairs[["ci_low", "mean_difference"]].min(axis=1),
+        ci_high=pairs[["ci_high", "mean_difference"]].max(axis=1),
+    )
+    figure = comparison_figure(scores, drawn, many, defects=defects)
     with atomic_file(options.output) as temporary:
         figure.savefig(temporary)
     plt.close("all")
-    console.print(f"Figure: {options.output}", soft_wrap=True, highlight=False)
+    print(f"Figure: {options.output}")
     return 0
 
 
-def _print_models(console: "Console", scores: "pd.DataFrame", many: "ManyComparison | None") -> None:
-    table = _table(f"AUPIMO on {len(scores)} anomalous images, best mean first")
-    table.add_column("model", overflow="fold")
-    for header in ("mean", "lower\nquartile", "median", "upper\nquartile", *(["mean\nrank"] if many else [])):
-        table.add_column(header, justify="right", no_wrap=True)
-    for name in scores.mean().sort_values(ascending=False, kind="stable").index:
-        numbers = [scores[name].mean(), *scores[name].quantile([0.25, 0.5, 0.75])]
-        ranks = [f"{many.mean_ranks[name]:.2f}"] if many else []
-        table.add_row(name, *(f"{100 * number:.1f} %" for number in numbers), *ranks)
-    console.print(table)
+def with_normal_images(pairs: "pd.DataFrame", scored: "Mapping[str, Scored]", seed: int) -> "pd.DataFrame":
+    """Put the two-way interval into each pair's row, and the range of its difference without one normal image."""
+    import numpy as np
+
+    from aupimo_helpers.stats import two_way_interval
+
+    number = len(next(iter(scored.values())).normal)
+    if number == 1:
+        raise InputError("There is only one normal image: add others, or compare files of scores.")
+    draws = np.random.default_rng(seed).multinomial(number, np.full(number, 1 / number), size=_DRAWS)
+    drawn, left_out = {}, {}
+    for name, each in scored.items():
+        anomalous = ~np.isnan(each.aupimos)
+        drawn[name] = each.reweighted(draws)[:, anomalous]
+        left_out[name] = each.reweighted(1 - np.eye(number))[:, anomalous].mean(axis=1)
+    rows = []
+    for a, b, mean, level in pairs[["a", "b", "mean_difference", "confidence"]].itertuples(index=False):
+        without = left_out[a] - left_out[b]
+        turned = np.sign(without.round(12)) != np.sign(np.round(mean, 12))
+        low, high = two_way_interval(drawn[a] - drawn[b], confidence=level, seed=seed)
+        rows.append((low, high, without.min(), without.max(), turned.sum(), number))
+    names = ["ci_low", "ci_high", "without_low", "without_high", "turned", "num_normal"]
+    return pairs.assign(**dict(zip(names, zip(*rows, strict=True), strict=True)))
+
+
+def _print_models(scores: "pd.DataFrame", many: "ManyComparison | None") -> None:
+    numbers = scores.describe().T[["mean", "25%", "50%", "75%"]]
+    numbers.columns = ["mean", "lower\nquartile", "median", "upper\nquartile"]
+    numbers = numbers.sort_values("mean", ascending=False, kind="stable")
+    columns = {"model": list(numbers.index)}
+    columns |= {name: [f"{100 * number:.1f} %" for number in numbers[name]] for name in numbers}
     if many:
-        console.print(f"Friedman test, could all models be alike? p = {many.friedman_p:.2g}\n", highlight=False)
+        columns["mean\nrank"] = [f"{many.mean_ranks[name]:.2f}" for name in numbers.index]
+    _print_table(f"AUPIMO on {len(scores)} anomalous images, best mean first", columns)
+    if many:
+        print(f"Friedman test, could all models be alike? p = {many.friedman_p:.2g}\n")
 
 
-def _print_pairs(console: "Console", pairs: "pd.DataFrame") -> None:
-    rows = pairs.to_dict("records")
-    table = _table(
-        f"Differences in percentage points with {100 * rows[0]['confidence']:.0f} % bootstrap confidence intervals",
-        "Permutation test: of the mean difference. Wilcoxon test: of scores rounded to 0.1 percentage points"
-        + (", p-values adjusted for the number of pairs (Holm). " if rows[1:] else ". ")
-        + "Intervals and tests speak of other anomalous images only: how much the normal images matter cannot be "
-        "seen in score files (notebook 09 finds it from the maps).",
-    )
-    table.add_column("pair, better mean first", overflow="fold")
-    for header in ("difference", "win / tie\n/ loss", "permutation\np", "Wilcoxon\np"):
-        table.add_column(header, justify="right", no_wrap=True)
-    for pair in rows:
-        table.add_row(
-            f"{pair['a']}\n-\u00a0{pair['b']}",
-            f"{100 * pair['mean_difference']:+.1f} ({100 * pair['ci_low']:+.1f} to {100 * pair['ci_high']:+.1f})",
-            f"{pair['wins']}/{pair['ties']}/{pair['losses']}",
-            f"{pair['permutation_p']:.2g}",
-            f"{pair['wilcoxon_p_holm']:.2g}",
+def _print_pairs(pairs: "pd.DataFrame") -> None:
+    rows: list[Any] = list(pairs.itertuples())
+    names = [f"{row.a}\n-\u00a0{row.b}" for row in rows]
+    adjusted = ", p-values adjusted for the number of pairs (Holm)" if rows[1:] else ""
+    if "turned" in pairs:
+        whose = (
+            "Intervals: over other images of both kinds (two-way bootstrap). Tests: of other anomalous images only."
         )
-    console.print(table)
+    else:
+        whose = (
+            "Intervals and tests speak of other anomalous images only: how much the normal images matter cannot be "
+            "seen in score files (give folders of score maps to see it)."
+        )
+    _print_table(
+        f"Differences in percentage points with {100 * rows[0].confidence:.0f} % bootstrap confidence intervals",
+        {
+            "pair, better mean first": names,
+            "difference": [
+                f"{_points(row.mean_difference)} ({_points(row.ci_low)} to {_points(row.ci_high)})" for row in rows
+            ],
+            "win / tie\n/ loss": [f"{row.wins}/{row.ties}/{row.losses}" for row in rows],
+            "permutation\np": [f"{row.permutation_p:.2g}" for row in rows],
+            "Wilcoxon\np": [f"{row.wilcoxon_p_holm:.2g}" for row in rows],
+        },
+        "Permutation test: of the mean difference. Wilcoxon test: of scores rounded to 0.1 percentage points"
+        f"{adjusted}. {whose}",
+    )
+    if "turned" in pairs:
+        _print_table(
+            f"Differences without one of {rows[0].num_normal} normal images, each in turn",
+            {
+                "pair, better mean first": names,
+                "lowest": [_points(row.without_low) for row in rows],
+                "highest": [_points(row.without_high) for row in rows],
+                "the other is\nahead, or none": [
+                    f"{row.turned} of {row.num_normal}" if row.turned else "never" for row in rows
+                ],
+            },
+        )
 
 
-def _table(title: str, caption: str | None = None) -> "Table":
+def _points(share: float) -> str:
+    return f"{100 * share:+.1f}"
+
+
+def _print_table(title: str, columns: "Mapping[str, Sequence[str]]", caption: str | None = None) -> None:
+    """Print a table; the first column holds names, which may be long."""
     from rich import box
+    from rich.console import Console
     from rich.table import Table
 
-    return Table(title=title, caption=caption, title_justify="left", caption_justify="left", box=box.SIMPLE_HEAD)
+    table = Table(title=title, caption=caption, title_justify="left", caption_justify="left", box=box.SIMPLE_HEAD)
+    first, *others = columns
+    table.add_column(first, overflow="fold")
+    for header in others:
+        table.add_column(header, justify="right", no_wrap=True)
+    for row in zip(*columns.values(), strict=True):
+        table.add_row(*row)
+    Console(markup=False, emoji=False).print(table)

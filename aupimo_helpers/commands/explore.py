@@ -36,9 +36,7 @@ def _explore(options: argparse.Namespace) -> int:
 
     from aupimo_helpers.course.explorer import scored_predictions, write_explorer
     from aupimo_helpers.model import PadimSettings, predict
-    from aupimo_helpers.session import quiet
 
-    quiet()
     predictions = predict(dataset, data_root, results, PadimSettings(**model_options(options)))
     write_explorer(output, dataset, scored_predictions(predictions, data_root, tuple(options.fpr_bounds)))
     print(f"Open it: {output} ({output.stat().st_size / 1e6:.1f} MB)")

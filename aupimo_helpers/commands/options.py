@@ -1,6 +1,13 @@
 """Options that several sub-commands take."""
 
-from argparse import ArgumentParser, ArgumentTypeError, BooleanOptionalAction, Namespace, _MutuallyExclusiveGroup
+from argparse import (
+    ArgumentParser,
+    ArgumentTypeError,
+    BooleanOptionalAction,
+    Namespace,
+    _ActionsContainer,
+    _MutuallyExclusiveGroup,
+)
 from typing import Any
 
 
@@ -44,7 +51,7 @@ def model_options(options: Namespace) -> dict[str, Any]:
     return {name: value for name in names if (value := getattr(options, name)) is not None}
 
 
-def add_fpr_bounds(parser: ArgumentParser) -> None:
+def add_fpr_bounds(parser: _ActionsContainer) -> None:
     """Add ``--fpr-bounds`` to a sub-command."""
     text = "bounds of the shared FPR, AUPIMO's integral lies between them (default: 1e-5 1e-4)"
     names = ("LOWER", "UPPER")
@@ -52,12 +59,24 @@ def add_fpr_bounds(parser: ArgumentParser) -> None:
 
 
 def add_maps(parser: ArgumentParser, instead_of: _MutuallyExclusiveGroup | None = None) -> None:
-    """Add ``--maps``, required unless it is one of several, ``--masks``, and what says which images are normal."""
+    """Add ``--maps`` and ``--masks``, required unless it is one of several, and what says which images are normal."""
     text = "score maps, higher is more anomalous: .npy, .npz, .tif(f) (float or 16 bit) or .png (16 bit)"
-    required = instead_of is None
-    (instead_of or parser).add_argument("--maps", required=required, metavar="DIR", help=text)
+    (instead_of or parser).add_argument("--maps", required=instead_of is None, metavar="DIR", help=text)
+    add_masks(parser, required=instead_of is None)
+
+
+def add_masks(parser: _ActionsContainer, *, required: bool = False) -> None:
+    """Add ``--masks`` and what says which images are normal; ``which_are_normal`` reads it."""
     parser.add_argument("--masks", required=required, metavar="DIR", help="masks: images, black is normal")
     text = "what a map without a mask is: an error (default), or a normal image"
     parser.add_argument("--missing-mask", choices=("error", "normal"), default="error", help=text)
     text = "a folder of maps, all of which are normal although it is not called good; repeat it for others"
     parser.add_argument("--normal-folder", action="append", default=[], metavar="NAME", help=text)
+
+
+def which_are_normal(options: Namespace) -> dict[str, Any]:
+    """Give what was said of the maps without a mask, for ``scores.maps``."""
+    return {
+        "missing_mask_is_normal": options.missing_mask == "normal",
+        "normal_folders": options.normal_folder,
+    }

@@ -118,7 +118,6 @@ def _left_out(folder: Path) -> dict[str, list[str]]:
 def _results(dataset: str, data_root: Path, results: Path, settings: "PadimSettings") -> dict[str, Any]:
     """What the report tells of the scores, or why it tells nothing; write the explorer of what it tells."""
     from aupimo_helpers.course.explorer import scored_predictions, write_explorer
-    from aupimo_helpers.course.report import results_of
     from aupimo_helpers.errors import AupimoError
     from aupimo_helpers.model import kept_predictions
 
@@ -128,11 +127,11 @@ def _results(dataset: str, data_root: Path, results: Path, settings: "PadimSetti
     if predictions is None:
         return {"why_no_scores": "none of the notebooks of this run has got as far as predicting the test images."}
     try:
-        told = results_of(predictions, data_root, bounds)
+        scored = scored_predictions(predictions, data_root, bounds)
     except AupimoError as error:  # the run's own failures say the same; the report must be there all the more
         return {"why_no_scores": str(error)}
-    write_explorer(explorer, dataset, scored_predictions(predictions, data_root, bounds))
-    return {"results": told}
+    write_explorer(explorer, dataset, scored)
+    return {"results": scored}
 
 
 def _choose_data(options: argparse.Namespace, default_root: Path) -> tuple[str, Path]:

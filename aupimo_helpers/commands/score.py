@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from aupimo_helpers.commands.options import add_fpr_bounds, add_maps
+from aupimo_helpers.commands.options import add_fpr_bounds, add_maps, which_are_normal
 from aupimo_helpers.errors import InputError, noting
 from aupimo_helpers.files import atomic_file, require_writable
 
@@ -43,18 +43,18 @@ def _score(options: argparse.Namespace) -> int:
     page = options.report and options.report / "index.html"
     for path in (output, output.with_suffix(".csv"), *filter(None, (page, options.explore))):
         require_writable(path)
-    from aupimo_helpers.score_files import pair_images, score_files
-    from aupimo_helpers.scores import save_scores, score_table, write_csv
+    from aupimo_helpers.scores.maps import score_files
+    from aupimo_helpers.scores.table import save_scores, score_table, write_csv
 
     with noting() as notes:
         scores = score_files(
             options.maps,
             options.masks,
             tuple(options.fpr_bounds),
-            missing_mask_is_normal=options.missing_mask == "normal",
-            normal_folders=options.normal_folder,
+            **which_are_normal(options),
+            images_folder=options.images,
+            keep_highest=bool(page or options.explore),
         )
-    images = pair_images(options.images, scores.pairs) if options.images else {}
     table = score_table(scores.aupimos, scores.paths)
     with atomic_file(output.with_suffix(".csv")) as temporary:  # both files, or none
         write_csv(table, temporary)
@@ -68,22 +68,22 @@ def _score(options: argparse.Namespace) -> int:
         )
     _print(table, output)
     if page:
-        from aupimo_helpers.course.report import Report, results_of_files, write_report
+        from aupimo_helpers.course.report import Report, write_report
 
         lists = [("Normal, though not in a folder called good", _normal_lines(table)), ("Worth a look", notes)]
         name = Path(options.maps).resolve().name
-        write_report(page, Report(name, results_of_files(scores, images), notes=[pair for pair in lists if pair[1]]))
+        write_report(page, Report(name, scores, notes=[pair for pair in lists if pair[1]]))
         print(f"Read it: {page}")
     if options.explore:
-        from aupimo_helpers.course.explorer import scored_files, write_explorer
+        from aupimo_helpers.course.explorer import write_explorer
 
-        write_explorer(options.explore, Path(options.maps).resolve().name, scored_files(scores, images))
+        write_explorer(options.explore, Path(options.maps).resolve().name, scores)
         print(f"Open it: {options.explore}")
     return 0
 
 
 def _normal_lines(table: "pd.DataFrame") -> list[str]:
-    from aupimo_helpers.score_files import normal_by_folder
+    from aupimo_helpers.scores.maps import normal_by_folder
 
     by_folder = normal_by_folder(table["image_path"].tolist(), table["aupimo"].isna().tolist())
     return [

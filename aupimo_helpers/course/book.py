@@ -69,7 +69,6 @@ _EXPLORER = """# The threshold explorer
 """
 # Code comes first, since `rows[i](x)` is no link.
 _LINK = re.compile(r"```.*?```|`[^`]*`|(?<!!)\[([^\[\]]+)\]\((?!https?:|#)([^()\s#]+)([^()\s]*)\)", re.DOTALL)
-_FIGURE = re.compile(r"\.\./figures/([\w.-]+)")
 
 
 def write_book(book: Path, report: Report, executed: Path, course: Path) -> Path:
@@ -130,6 +129,8 @@ def _write_source(source: Path, report: Report, executed: Path, course: Path) ->
     """Lay out what Sphinx reads; give the alternative texts of the notebooks' figures by the hash of their bytes."""
     (source / "_static").mkdir(parents=True)
     (source / "_extra").mkdir()
+    if (figures := course.parent / "figures").is_dir():
+        shutil.copytree(figures, source.with_name("figures"))  # where the pages' ../figures leads from there
     shutil.copy(Path(__file__).with_name("book.css"), source / "_static")
     (source / "report.html").write_text(report_html(report, page=False), encoding="utf-8")
     chapters = {row.name: read(executed / f"{row.name}.ipynb") for row in report.rows if row.seconds is not None}
@@ -142,10 +143,7 @@ def _write_source(source: Path, report: Report, executed: Path, course: Path) ->
     known = {*(f"{name}.ipynb" for name in chapters), *(f"{name}.md" for name in pages)}
 
     def mended(text: str) -> str:
-        for name in _FIGURE.findall(text):
-            if (course.parent / "figures" / name).is_file():  # else Sphinx says that it is missing
-                shutil.copy(course.parent / "figures" / name, source)
-        return _LINK.sub(lambda found: _linked(known, found), _FIGURE.sub(r"\1", text))
+        return _LINK.sub(lambda found: _linked(known, found), text)
 
     for name, notebook in chapters.items():
         notebook = _harmless(notebook)

@@ -14,8 +14,7 @@ import io
 import json
 import math
 import zlib
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any
@@ -30,12 +29,12 @@ from PIL import Image
 from aupimo_helpers.data.images import load_image
 from aupimo_helpers.data.paths import defect_types
 from aupimo_helpers.files import atomic_file
-from aupimo_helpers.metrics import aupimo_scores
+from aupimo_helpers.metrics import aupimo_scores, threshold_at_fpr
 from aupimo_helpers.metrics.checks import wide
 from aupimo_helpers.metrics.exact import Normals, NormalScores
 from aupimo_helpers.model import Predictions
 from aupimo_helpers.plots import PERCENT, as_jpeg, plot_pimo_curve, show_image
-from aupimo_helpers.score_files import FileScores, highest
+from aupimo_helpers.scores.maps import Scored
 
 _HERE = Path(__file__).parent
 _STEPS = 40  # slider positions in a power of ten
@@ -45,44 +44,19 @@ _BYTES = 10_000_000  # of a page, about
 _MARK = (255, 0, 200)
 
 
-@dataclass(frozen=True)
-class Scored:
-    """A test set, its images read one at a time: ``read`` gives map and mask, ``image`` the picture in a size."""
-
-    paths: Sequence[str]
-    aupimos: np.ndarray  # NaN for normal images
-    fpr_bounds: tuple[float, float]
-    read: Callable[[int], tuple[np.ndarray, np.ndarray]]
-    image: Callable[[int, tuple[int, int]], np.ndarray] | None
-    normal: Sequence[NormalScores]  # of each normal image, from some score upwards
-    of_masks: Sequence[np.ndarray]  # of each image
-
-
 def scored_predictions(predictions: Predictions, data_root: str | Path, fpr_bounds: tuple[float, float]) -> Scored:
     """Score a model's predictions; ``data_root`` is the folder of their image paths."""
     maps, masks, paths = predictions.anomaly_maps.numpy(), predictions.masks.numpy(), predictions.image_paths
+    lower, upper = fpr_bounds
     return Scored(
         paths=paths,
-        aupimos=aupimo_scores(predictions.anomaly_maps, predictions.masks, fpr_bounds).numpy(),
+        aupimos=aupimo_scores(maps, masks, fpr_bounds).numpy(),
         fpr_bounds=fpr_bounds,
-        read=lambda index: (maps[index], masks[index]),
-        image=lambda index, size: load_image(Path(data_root, paths[index]), size),
+        threshold_bounds=(threshold_at_fpr(maps, masks, upper), threshold_at_fpr(maps, masks, lower)),
         normal=[NormalScores(each.size, each.ravel()) for each in maps[~masks.any(axis=(1, 2))]],
         of_masks=[each[mask] for each, mask in zip(maps, masks, strict=True)],
-    )
-
-
-def scored_files(scores: FileScores, images: Mapping[str, Path]) -> Scored:
-    """Take score maps on disk; ``images`` are known by the maps' names, or there are none."""
-    normal, of_masks = highest(scores)
-    return Scored(
-        paths=scores.paths,
-        aupimos=scores.aupimos,
-        fpr_bounds=scores.fpr_bounds,
-        read=lambda index: scores.pairs[index].read(),
-        image=(lambda index, size: load_image(images[scores.paths[index]], size)) if images else None,
-        normal=normal,
-        of_masks=of_masks,
+        read=lambda index: (maps[index], masks[index]),
+        image=lambda index, size: load_image(Path(data_root, paths[index]), size),
     )
 
 

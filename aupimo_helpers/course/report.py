@@ -2,7 +2,7 @@
 
 import base64
 import io
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,14 +15,10 @@ from matplotlib.figure import Figure
 from scipy import stats
 
 from aupimo_helpers.course.notebook import Row
-from aupimo_helpers.data.images import load_image
 from aupimo_helpers.files import atomic_file
-from aupimo_helpers.metrics import aupimo_scores, reweighted_scores, threshold_at_fpr
-from aupimo_helpers.metrics.reweight import reweight
-from aupimo_helpers.model import Predictions
 from aupimo_helpers.plots import score_histogram, scores_by_defect, show_detection, use_style
-from aupimo_helpers.score_files import FileScores, highest
 from aupimo_helpers.scores import score_table
+from aupimo_helpers.scores.maps import Scored
 from aupimo_helpers.session import versions
 
 NUM_WORST = 10
@@ -30,113 +26,21 @@ NUM_LOUDEST = 6
 
 
 @dataclass(frozen=True)
-class Picture:
-    """One test image: pixels (H, W[, 3]) or None where they are not at hand, map (H, W), mask (H, W)."""
-
-    image: np.ndarray | None
-    anomaly_map: np.ndarray
-    mask: np.ndarray
-
-
-@dataclass(frozen=True)
-class Results:
-    """What a report tells of a test set.
-
-    Attributes:
-        table: Score table with ``image_path``, ``defect``, ``aupimo``, ``mask_area`` and ``false_positives``
-            (pixels at or above the threshold at the upper FPR bound, for normal images).
-        picture: Gives one image of the table by its path.
-        fpr_bounds: L and U.
-        threshold_bounds: Raw scores where the shared FPR is U and where it is L.
-        normal_range: Lowest and highest mean AUPIMO when one normal image is left out.
-    """
-
-    table: pd.DataFrame
-    picture: Callable[[str], Picture]
-    fpr_bounds: tuple[float, float]
-    threshold_bounds: tuple[float, float]
-    normal_range: tuple[float, float]
-
-
-@dataclass(frozen=True)
 class Report:
-    """A report before it is written.
-
-    Attributes:
-        name: Of the data set or the maps.
-        results: None where no scores could be had; then ``why_no_scores`` says why.
-        notes: Headings with lines: what was skipped, what the check warned of.
-        rows: The notebooks of a run.
-    """
+    """A report before it is written: of a data set or maps called ``name``."""
 
     name: str
-    results: Results | None = None
-    why_no_scores: str = ""
-    notes: Sequence[tuple[str, Sequence[str]]] = ()
-    rows: Sequence[Row] = ()
+    results: Scored | None = None
+    why_no_scores: str = ""  # where there are no results
+    notes: Sequence[tuple[str, Sequence[str]]] = ()  # headings with lines: what was skipped, what the check warned of
+    rows: Sequence[Row] = ()  # the notebooks of a run
 
 
-def results_of(predictions: Predictions, data_root: str | Path, fpr_bounds: tuple[float, float]) -> Results:
-    """Compute what a report tells of a model's predictions; ``data_root`` is the folder of their image paths."""
-    maps, masks = predictions.anomaly_maps, predictions.masks
-    lower, upper = fpr_bounds
-    thresholds = threshold_at_fpr(maps, masks, upper), threshold_at_fpr(maps, masks, lower)
-    table = score_table(aupimo_scores(maps, masks, fpr_bounds), predictions.image_paths, masks)
-    normal = ~predictions.is_anomalous
-    table["false_positives"] = ((maps >= thresholds[0]).sum(dim=(1, 2)) * normal).numpy()
-    means = reweighted_scores(maps, masks, _each_left_out(int(normal.sum())), fpr_bounds)
-    place = {path: index for index, path in enumerate(predictions.image_paths)}
-
-    def picture(path: str) -> Picture:
-        scores, mask = maps[place[path]].numpy(), masks[place[path]].numpy()
-        return Picture(load_image(Path(data_root, path), scores.shape), scores, mask)
-
-    return Results(table, picture, fpr_bounds, thresholds, _range(means))
-
-
-def results_of_files(scores: FileScores, images: Mapping[str, Path]) -> Results:
-    """Compute what a report tells of score maps on disk, one at a time; ``images`` are known by the maps' names."""
-    normal, of_masks = highest(scores)
-    mask_pixels = [len(found) for found in of_masks]
-    table = score_table(scores.aupimos, scores.paths).assign(mask_area=mask_pixels, false_positives=0)
-    threshold = scores.threshold_bounds[0]
-    table.loc[table["aupimo"].isna(), "false_positives"] = [(image.scores >= threshold).sum() for image in normal]
-    means = reweight(normal, of_masks, mask_pixels, _each_left_out(len(normal)), scores.fpr_bounds)
-    pairs = {pair.name: pair for pair in scores.pairs}
-
-    def picture(path: str) -> Picture:
-        anomaly_map, mask = pairs[path].read()
-        return Picture(load_image(images[path], anomaly_map.shape) if images else None, anomaly_map, mask)
-
-    return Results(table, picture, scores.fpr_bounds, scores.threshold_bounds, _range(means))
-
-
-def _each_left_out(number: int) -> np.ndarray:
-    return 1 - np.eye(number) if number > 1 else np.ones((1, 1))
-
-
-def _range(scores: np.ndarray) -> tuple[float, float]:
-    means = np.nanmean(scores, axis=1)
-    return float(means.min()), float(means.max())
-
-
-def write_report(path: str | Path, report: Report) -> Path:
-    """Write a report as one HTML file.
-
-    Args:
-        path: The file.
-        report: What it tells.
-
-    Returns:
-        The path.
-
-    Raises:
-        WriteError: If the file cannot be written.
-    """
-    page = report_html(report, page=True)
+def write_report(path: Path, report: Report) -> Path:
+    """Write a report as one HTML file."""
     with atomic_file(path) as temporary:
-        temporary.write_text(page, encoding="utf-8")
-    return Path(path)
+        temporary.write_text(report_html(report, page=True), encoding="utf-8")
+    return path
 
 
 def report_html(report: Report, *, page: bool) -> str:
@@ -156,11 +60,13 @@ def report_html(report: Report, *, page: bool) -> str:
     )
 
 
-def _told(results: Results) -> dict[str, Any]:
+def _told(results: Scored) -> dict[str, Any]:
     """Everything that the page says of the results, as text and pictures."""
-    table, (threshold, _) = results.table, results.threshold_bounds
-    scored = table.dropna(subset="aupimo")
-    normal = table[table["aupimo"].isna()]
+    threshold = results.threshold_bounds[0]
+    table = score_table(results.aupimos, results.paths)
+    table["mask_area"] = [len(scores) for scores in results.of_masks]
+    scored, normal = table.dropna(subset="aupimo"), table[table["aupimo"].isna()]
+    normal = normal.assign(false_positives=[(image.scores >= threshold).sum() for image in results.normal])
     scores = scored["aupimo"].to_numpy()
     use_style()
     kinds = scored.groupby("defect")["aupimo"]
@@ -171,7 +77,7 @@ def _told(results: Results) -> dict[str, Any]:
         "score": f"{100 * scores.mean():.1f} %",
         "number": len(scores),
         "upper": f"{results.fpr_bounds[1]:g}",
-        "facts": _facts(results, scored, normal),
+        "facts": _facts(results, scored),
         "charts": [_histogram(scores), _boxes(scored)],
         "kinds": [
             {
@@ -193,29 +99,24 @@ def _told(results: Results) -> dict[str, Any]:
     }
 
 
-def _facts(results: Results, scored: pd.DataFrame, normal: pd.DataFrame) -> list[tuple[str, str]]:
-    scores = scored["aupimo"].to_numpy()
+def _facts(results: Scored, scored: pd.DataFrame) -> list[tuple[str, str]]:
+    scores, num_normal = scored["aupimo"].to_numpy(), len(results.normal)
     lower, upper = results.fpr_bounds
     kinds = ", ".join(f"{name} {count}" for name, count in scored["defect"].value_counts(sort=False).items())
     facts = [
-        ("Test images", f"{len(normal)} normal, {len(scored)} anomalous ({kinds})"),
+        ("Test images", f"{num_normal} normal, {len(scored)} anomalous ({kinds})"),
         ("Bounds of the shared FPR", f"{lower:g} to {upper:g}"),
         (f"Threshold at FPR {upper:g}", f"{results.threshold_bounds[0]:.6g} (raw anomaly score)"),
     ]
     if len(scores) > 1:
         interval = stats.bootstrap((scores,), np.mean, method="percentile", rng=np.random.default_rng(0))
         low, high = map(float, interval.confidence_interval)
-        facts.append(
-            (
-                "Other anomalous images",
-                f"95 % interval of the mean {100 * low:.1f} % to {100 * high:.1f} % (bootstrap)",
-            )
-        )
-    if len(normal) > 1:
-        low, high = results.normal_range
-        facts.append(
-            ("One normal image left out", f"mean from {100 * low:.1f} % to {100 * high:.1f} %, depending on which")
-        )
+        text = f"95 % interval of the mean {100 * low:.1f} % to {100 * high:.1f} % (bootstrap)"
+        facts.append(("Other anomalous images", text))
+    if num_normal > 1:
+        means = np.nanmean(results.reweighted(1 - np.eye(num_normal)), axis=1)
+        text = f"mean from {100 * means.min():.1f} % to {100 * means.max():.1f} %, depending on which"
+        facts.append(("One normal image left out", text))
     facts.append(
         ("Missed and found", f"{(scores == 0).sum()} images score exactly 0 %, {(scores == 1).sum()} exactly 100 %")
     )
@@ -243,18 +144,14 @@ def _normal_text(normal: pd.DataFrame, threshold: float, upper: float) -> str:
     return f"{text}."
 
 
-def _card(results: Results, row: Any, what: str) -> dict[str, str]:  # noqa: ANN401
+def _card(results: Scored, row: Any, what: str) -> dict[str, str]:  # noqa: ANN401
     """One picture: the image with its mask's outline, the map over it, and the threshold as a contour."""
-    picture = results.picture(row.image_path)
-    image = np.full(picture.anomaly_map.shape, 0.5) if picture.image is None else picture.image
+    anomaly_map, mask = results.read(row.Index)
+    shape = anomaly_map.shape
+    image = results.image(row.Index, shape) if results.image else np.full(shape, 0.5)
     figure = Figure(figsize=(3.2, 3.2), layout="constrained")
-    show_detection(
-        figure.subplots(),
-        image,
-        picture.anomaly_map,
-        picture.mask,
-        {f"FPR {results.fpr_bounds[1]:g}": results.threshold_bounds[0]},
-    )
+    levels = {f"FPR {results.fpr_bounds[1]:g}": results.threshold_bounds[0]}
+    show_detection(figure.subplots(), image, anomaly_map, mask, levels)
     return {
         "source": _data_url(figure, "jpeg"),
         "caption": f"{row.image_path}: {what}",

@@ -1,16 +1,23 @@
-"""``aupimo compare``: a table and a figure from saved scores, one sentence for whatever is wrong with them."""
+"""``aupimo compare``: a table and a figure from saved scores or maps; one sentence for what is wrong with them."""
 
 import math
 from pathlib import Path
 
+import nbformat
 import numpy as np
+import pandas as pd
 import pytest
+import torch
 from PIL import Image
 
+from aupimo_helpers import stats
 from aupimo_helpers.commands import main
-from aupimo_helpers.commands.compare import model_names
+from aupimo_helpers.commands.compare import model_names, with_normal_images
 from aupimo_helpers.errors import InputError
-from aupimo_helpers.scores import save_scores
+from aupimo_helpers.metrics import aupimo_scores, reweighted_scores
+from aupimo_helpers.model import Predictions
+from aupimo_helpers.scores import save_scores, score_table
+from aupimo_helpers.scores.maps import score_files
 
 PATHS = [f"synthetic/leather/test/{'cut' if i < 6 else 'poke'}/{i:03}.png" for i in range(12)]
 NORMAL = ["synthetic/leather/test/good/000.png"]
@@ -127,5 +134,168 @@ def test_models_are_named_by_what_differs(tmp_path):
     assert model_names(published) == ["padim_r18", "uflow_ext"]
     assert model_names([Path("a/x/s.json"), Path("b/y/s.json")]) == ["a/x", "b/y"]
     assert model_names([Path("a/one.json"), Path("b/two.json")]) == ["one", "two"]
+    for version in ("v1.0", "v1.5"):
+        (tmp_path / version).mkdir()
+    assert model_names([tmp_path / "v1.0", tmp_path / "v1.5"]) == ["v1.0", "v1.5"]
     with pytest.raises(InputError, match="is given twice"):
         model_names([Path("a.json"), Path("./a.json")])
+
+
+NAMES = [f"good/{i:03}" for i in range(7)] + [f"cut/{i:03}" for i in range(8)]
+NUM_NORMAL, SIDE = 7, 136
+
+
+@pytest.fixture(scope="module")
+def made():
+    """Masks, and maps of two models that notice different odd normal images."""
+    rng = np.random.default_rng(0)
+    masks = np.zeros((len(NAMES), SIDE, SIDE), dtype=bool)
+    masks[NUM_NORMAL:, 20:50, 30:70] = True
+    maps = {}
+    for odd, name in enumerate(("first", "second")):
+        scores = rng.normal(size=masks.shape).astype(np.float32)
+        scores[odd, :3, :3] += 2 - odd
+        scores[NUM_NORMAL:, 20:50, 30:70] += np.linspace(0, 8 + odd, 40, dtype=np.float32)
+        scores[NUM_NORMAL:] *= np.linspace(0.6, 1.1 - odd / 4.1, 8, dtype=np.float32)[:, None, None]
+        maps[name] = scores
+    return maps, masks
+
+
+def write(folder, maps, masks, names=NAMES, suffix=".npy"):
+    for name, scores, mask in zip(names, maps, masks, strict=True):
+        for path in (folder / f"{name}{suffix}", folder.parent / "masks" / f"{name}.png"):
+            path.parent.mkdir(parents=True, exist_ok=True)
+        np.save(folder / f"{name}{suffix}", scores)
+        Image.fromarray(mask).save(folder.parent / "masks" / f"{name}.png")
+
+
+@pytest.fixture
+def folders(made, tmp_path):
+    maps, masks = made
+    for name, scores in maps.items():
+        write(tmp_path / name, scores, masks)
+    return [str(tmp_path / name) for name in maps]
+
+
+def anomalous(maps, masks, fpr_bounds=(1e-5, 1e-4)):
+    scores = aupimo_scores(maps, masks, fpr_bounds).numpy()
+    return scores[~np.isnan(scores)]
+
+
+def compared(folders, seed=0):
+    scored = {Path(path).name: score_files(path, Path(path).parent / "masks", keep_highest=True) for path in folders}
+    tables = {
+        name: score_table(each.aupimos, [path.removesuffix(".npy") for path in each.paths])
+        for name, each in scored.items()
+    }
+    return with_normal_images(stats.compare_pairs(stats.pair_scores(tables), seed=seed), scored, seed)
+
+
+class TestFromMaps:
+    def test_the_numbers_are_those_of_notebook_09(self, made, folders):
+        maps, masks = made
+        cells = nbformat.read(
+            Path(__file__).parents[2] / "notebooks" / "09_comparing_models.ipynb", as_version=4
+        ).cells
+        source = {cell.id: cell.source for cell in cells}
+        predictions = {
+            name: Predictions(torch.from_numpy(scores), torch.from_numpy(masks), tuple(NAMES))
+            for name, scores in maps.items()
+        }
+        row = compared(folders, seed=3).iloc[0]
+        names = {"np": np, "stats": stats, "reweighted_scores": reweighted_scores, "FPR_BOUNDS": (1e-5, 1e-4)}
+        names |= {"predict": lambda *given: predictions[given[-1]], "predictions": predictions["first"]}
+        names |= {"variants": {name: name for name in maps}, "DATASET": "", "DATA_ROOT": "", "RESULTS_DIR": ""}
+        names |= {"SEED": 3, "CONFIDENCE": 0.95, "A": row["a"], "B": row["b"]}
+        exec(source["09-20"], names)
+        exec(source["09-22"].partition("figure")[0], names)
+        expected = [names["low"], names["high"], names["without"].min(), names["without"].max()]
+        assert list(row[["ci_low", "ci_high", "without_low", "without_high"]]) == pytest.approx(expected, rel=1e-9)
+        difference = anomalous(maps[row["a"]], masks).mean() - anomalous(maps[row["b"]], masks).mean()
+        assert row["mean_difference"] == pytest.approx(difference)
+        one_way = stats.compare_pair(pd.DataFrame({n: anomalous(maps[n], masks) for n in maps}), row["a"], row["b"])
+        assert names["high"] - names["low"] > 1.1 * (one_way.ci_high - one_way.ci_low)
+
+    def test_the_range_is_what_scoring_without_each_normal_image_gives(self, made, folders, capsys, tmp_path):
+        maps, masks = made
+        row = compared(folders).iloc[0]
+        without = []
+        for left_out in range(NUM_NORMAL):
+            others = np.delete(np.arange(len(NAMES)), left_out)
+            a, b = (anomalous(maps[row[name]][others], masks[others]).mean() for name in "ab")
+            without.append(a - b)
+        turned = sum(difference <= 0 for difference in without)
+        assert row["without_low"] == pytest.approx(min(without))
+        assert row["without_high"] == pytest.approx(max(without))
+        assert row["turned"] == turned
+        assert 0 < turned < NUM_NORMAL
+
+        assert main(["compare", *folders, "--masks", f"{tmp_path}/masks", "-o", f"{tmp_path}/a.png"]) == 0
+        text = " ".join(capsys.readouterr().out.split())
+        assert f"{100 * min(without):+.1f} {100 * max(without):+.1f} {turned} of 7" in text
+        assert f"({100 * row['ci_low']:+.1f} to {100 * row['ci_high']:+.1f})" in text
+        assert "cannot be seen" not in text
+        assert Image.open(tmp_path / "a.png").size[0] > 600
+
+    def test_formats_and_layouts_may_differ(self, made, folders, tmp_path, capsys):
+        arguments = ["--masks", f"{tmp_path}/masks", "-o", f"{tmp_path}/a.png", "--names", "first", "second"]
+        assert main(["compare", *folders, *arguments]) == 0
+        expected = capsys.readouterr().out
+        for name, scores in zip(NAMES, made[0]["second"], strict=True):
+            path = tmp_path / "other" / "test" / f"{name}.tiff"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(scores).save(path)
+        assert main(["compare", folders[0], f"{tmp_path}/other", *arguments]) == 0
+        assert capsys.readouterr().out == expected
+
+    def test_three_models_and_other_bounds(self, made, folders, tmp_path, capsys):
+        maps, masks = made
+        write(tmp_path / "third", maps["first"] + maps["second"], masks)
+        given = ["--masks", f"{tmp_path}/masks", "-o", f"{tmp_path}/a.png", "--fpr-bounds", "1e-4", "1e-2"]
+        assert main(["compare", *folders, f"{tmp_path}/third", *given]) == 0
+        text = capsys.readouterr().out.replace("\xa0", " ")
+        means = [100 * anomalous(maps[name], masks, (1e-4, 1e-2)).mean() for name in maps]
+        assert all(f"{mean:.1f} %" in text for mean in means)
+        assert text.count("- first") + text.count("- second") + text.count("- third") == 6  # 3 pairs, 2 tables
+        assert "Friedman" in text
+
+
+class TestBadMaps:
+    @pytest.fixture
+    def output(self, tmp_path) -> Path:
+        return tmp_path / "none" / "comparison.png"
+
+    def test_maps_of_other_images(self, folders, tmp_path, capsys, output):
+        (tmp_path / "second" / "cut" / "004.npy").rename(tmp_path / "second" / "cut" / "014.npy")
+        message = refused([*folders, "--masks", f"{tmp_path}/masks", "--missing-mask", "normal"], capsys, output)
+        assert "masks/cut/004.png has no score map" in message
+
+    def test_a_normal_image_is_missing(self, folders, tmp_path, capsys, output):
+        for name in NAMES[:NUM_NORMAL]:
+            (tmp_path / "masks" / f"{name}.png").unlink()
+        (tmp_path / "second" / "good" / "003.npy").rename(tmp_path / "second" / "good" / "013.npy")
+        message = refused([*folders, "--masks", f"{tmp_path}/masks", "--missing-mask", "normal"], capsys, output)
+        assert (
+            "first and second were not scored on the same test set: good/003, scored by first, is missing" in message
+        )
+
+    def test_files_and_folders_do_not_mix(self, three, folders, tmp_path, capsys, output):
+        assert "first is a folder of score maps and" in refused([folders[0], three[0]], capsys, output)
+        assert "say where the masks are, with --masks DIR" in refused(folders, capsys, output)
+        for option in (["--masks", f"{tmp_path}/masks"], ["--fpr-bounds", "1e-5", "1e-4"]):
+            assert "weak.json is none: give folders, or leave these out" in refused(
+                [*three[:2], *option], capsys, output
+            )
+
+    def test_names_are_one_per_folder(self, folders, tmp_path, capsys, output):
+        arguments = [*folders, "--masks", f"{tmp_path}/masks", "--names", "a"]
+        assert "--names needs 2 different names, one per model" in refused(arguments, capsys, output)
+
+    def test_one_normal_image(self, made, tmp_path, capsys, output):
+        maps, masks = made
+        for name, scores in maps.items():
+            write(tmp_path / name, scores[NUM_NORMAL - 1 :], masks[NUM_NORMAL - 1 :], NAMES[NUM_NORMAL - 1 :])
+        arguments = [f"{tmp_path}/{name}" for name in maps] + ["--masks", f"{tmp_path}/masks"]
+        assert "only one normal image: add others" in refused(
+            [*arguments, "--fpr-bounds", "1e-3", "1e-2"], capsys, output
+        )

@@ -15,8 +15,10 @@ import pytest
 
 from aupimo_helpers.course.book import figure_alts, write_book
 from aupimo_helpers.course.notebook import Row, course, heading, read
-from aupimo_helpers.course.report import Picture, Report, Results
+from aupimo_helpers.course.report import Report
 from aupimo_helpers.errors import AupimoWarning, InputError, WriteError
+from aupimo_helpers.metrics.exact import NormalScores
+from aupimo_helpers.scores.maps import Scored
 
 pytestmark = pytest.mark.slow
 
@@ -27,10 +29,17 @@ HOSTILE = "<img src=x onerror=\"document.title='run'\"><script>document.title='r
 
 def report(paths, name="own/<b>*set*"):
     rows = [Row(path.stem, heading(read(path), path.name).title, "Why?", "passed", 12.0, 1.0) for path in paths]
-    table = pd.DataFrame({"image_path": ["cut/0.png", "cut/1.png", "good/0.png"], "defect": ["cut", "cut", "good"]})
-    table = table.assign(aupimo=[0.2, 0.8, np.nan], mask_area=[9, 9, 0], false_positives=[0, 0, 3])
     ramp = np.linspace(0, 1, 256).reshape(16, 16)
-    results = Results(table, lambda _: Picture(None, ramp, ramp > 0.7), (1e-5, 1e-4), (0.5, 0.6), (0.4, 0.6))
+    results = Scored(
+        paths=["cut/0.png", "cut/1.png", "good/0.png"],
+        aupimos=np.array([0.2, 0.8, np.nan]),
+        fpr_bounds=(1e-5, 1e-4),
+        threshold_bounds=(0.5, 0.6),
+        normal=[NormalScores(256, ramp.ravel())],
+        of_masks=[ramp[ramp > 0.7], ramp[ramp > 0.7], ramp[:0].ravel()],
+        read=lambda _: (ramp, ramp > 0.7),
+        image=None,
+    )
     return Report(
         name, results, notes=[("Worth a look", ["a mask is large"])], rows=[*rows, Row("15_later", "Later", "When?")]
     )
@@ -233,6 +242,16 @@ def test_no_script_in_a_name_runs_in_a_browser(hostile, browser, tmp_path):
 def test_links_to_what_is_not_in_the_book_are_text(hostile):
     page = pages(hostile)["01_toy.html"]
     assert re.search(r"<p>there, <a [^>]*index\.html[^>]*>.*?home.*?</a>, law, <code.*a\[i\]\(x\)", page, re.DOTALL)
+
+
+def test_a_figure_of_the_project_is_shown(tmp_path):
+    for folder in ("course", "figures"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "course" / "PAGE.md").write_text("# A page\n\n![a curve](../figures/curve.svg)\n")
+    (tmp_path / "figures" / "curve.svg").write_text('<svg xmlns="http://www.w3.org/2000/svg"/>')
+    write_book(tmp_path / "book", Report("a/b"), tmp_path, tmp_path / "course")
+    assert 'alt="a curve" src="_images/curve.svg"' in pages(tmp_path / "book")["PAGE.html"]
+    assert (tmp_path / "book" / "_images" / "curve.svg").is_file()
 
 
 def test_what_is_wrong_with_a_page_is_one_sentence_and_the_old_book_goes_as_a_whole(tmp_path):

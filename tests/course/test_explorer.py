@@ -11,11 +11,11 @@ import torch
 from PIL import Image
 
 from aupimo_helpers.course import explorer
-from aupimo_helpers.course.explorer import explore, explorer_data, scored_files, scored_predictions, write_explorer
+from aupimo_helpers.course.explorer import explore, explorer_data, scored_predictions, write_explorer
 from aupimo_helpers.errors import InputError, MissingError
 from aupimo_helpers.metrics import aupimo_scores, recall_at_fpr, threshold_at_fpr
 from aupimo_helpers.model import Predictions
-from aupimo_helpers.score_files import score_files
+from aupimo_helpers.scores.maps import score_files
 
 pytestmark = pytest.mark.slow
 
@@ -225,12 +225,12 @@ def test_maps_on_disk_of_several_sizes_without_images(open_page, tmp_path):
             np.save(tmp_path / f"maps/{name}.npy", scores) if suffix == "npy" else Image.fromarray(mask).save(
                 tmp_path / f"masks/{name}.png"
             )
-    scores = score_files(tmp_path / "maps", tmp_path / "masks", BOUNDS)
-    write_explorer(tmp_path / "page.html", "maps", scored_files(scores, {}))
+    scores = score_files(tmp_path / "maps", tmp_path / "masks", BOUNDS, keep_highest=True)
+    write_explorer(tmp_path / "page.html", "maps", scores)
     page = open_page(tmp_path / "page.html")
     assert "anomaly maps are shown in grey" in page.locator(".note").text_content()
     move(page, "Shared FPR", 110)
-    shown, threshold = state(page), explorer_data(scored_files(scores, {}))["thresholds"][110]
+    shown, threshold = state(page), explorer_data(scores)["thresholds"][110]
     scores_shown = np.load(tmp_path / "maps" / shown["anomalous"])
     mask = np.asarray(Image.open(tmp_path / "masks" / shown["anomalous"].replace("npy", "png"))) > 0
     assert shown["recall"] == pytest.approx((scores_shown[mask] >= threshold).mean())

@@ -10,8 +10,9 @@ import pytest
 import torch
 from PIL import Image
 
+from aupimo_helpers.course.explorer import scored_predictions
 from aupimo_helpers.course.notebook import Row
-from aupimo_helpers.course.report import Report, results_of, write_report
+from aupimo_helpers.course.report import Report, write_report
 from aupimo_helpers.metrics import aupimo_scores, threshold_at_fpr
 from aupimo_helpers.model import Predictions
 
@@ -40,7 +41,7 @@ def predictions(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def page(predictions):
-    results = results_of(*predictions, BOUNDS)
+    results = scored_predictions(*predictions, BOUNDS)
     rows = [
         Row("01_a", "A < B", "Why?", "passed", 12.4, 1.26),
         Row("02_b", "C", "How?", "FAILED", 3.0, 0.5, "cell 4: ValueError: <b>"),

@@ -12,7 +12,7 @@ from aupimo_helpers.data.images import load_mask, read_mask
 from aupimo_helpers.data.own import import_folder
 from aupimo_helpers.data.problems import check
 from aupimo_helpers.errors import InputError
-from aupimo_helpers.score_files import score_files
+from aupimo_helpers.scores.maps import score_files
 
 INSIDE = np.zeros((12, 16), dtype=bool)
 INSIDE[2:5, 3:7] = True

@@ -18,7 +18,7 @@ BOUNDS = {"fpr_bounds": (1e-5, 1e-4), "threshold_bounds": (1 / 3, 2 / 3)}
 
 
 def published_folder():
-    default = Path(__file__).resolve().parents[1].parent / "shared" / "aupimo_benchmark"
+    default = Path(__file__).resolve().parents[2].parent / "shared" / "aupimo_benchmark"
     return Path(os.environ.get("AUPIMO_BENCHMARK_DIR", default))
 
 

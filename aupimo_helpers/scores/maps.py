@@ -7,12 +7,13 @@ no PyTorch is imported.
 
 import shlex
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import compress
 from pathlib import Path, PurePosixPath
 
 import numpy as np
+from numpy.typing import ArrayLike
 from tqdm import tqdm
 
 from aupimo_helpers.data import images
@@ -23,13 +24,15 @@ from aupimo_helpers.metrics import checks, exact
 from aupimo_helpers.metrics.checks import Stack
 from aupimo_helpers.metrics.exact import NormalScores
 from aupimo_helpers.metrics.memory import Memory, default_budget
+from aupimo_helpers.metrics.reweight import reweight
 
 
 @dataclass(frozen=True)
 class Pair:
-    """A score map, its path below the folder of maps as its name, and its mask, if there is one."""
+    """A score map, named by its path below the folder of maps; the name of its mask, and where that is, if it is."""
 
     name: str
+    stem: str
     map_path: Path
     mask_path: Path | None
 
@@ -40,20 +43,32 @@ class Pair:
 
 
 @dataclass(frozen=True)
-class FileScores:
-    """AUPIMO (N,) of images, NaN for normal ones, their maps and masks, and thresholds at and within the bounds."""
+class Scored:
+    """A test set and its AUPIMOs; map and mask of an image, and its picture in a size, are read one at a time."""
 
-    pairs: tuple[Pair, ...]
-    aupimos: np.ndarray
+    paths: Sequence[str]
+    aupimos: np.ndarray  # (N,), NaN for normal images
     fpr_bounds: tuple[float, float]
-    threshold_bounds: tuple[float, float]
-    num_thresholds: int
-    floor: float  # the score down to which all normal scores fit into little memory
+    threshold_bounds: tuple[float, float]  # raw scores where the shared FPR is U and where it is L
+    normal: Sequence[NormalScores]  # if kept, of each normal image the scores from one floor on, a limited number
+    of_masks: Sequence[np.ndarray]  # if kept, of each image's mask all scores
+    read: Callable[[int], tuple[np.ndarray, np.ndarray]]
+    image: Callable[[int, tuple[int, int]], np.ndarray] | None
+    num_thresholds: int | None = None  # within the bounds, where the thresholds were counted
 
-    @property
-    def paths(self) -> tuple[str, ...]:
-        """The maps' paths below their folder."""
-        return tuple(pair.name for pair in self.pairs)
+    def reweighted(self, weights: ArrayLike) -> np.ndarray:
+        """Compute the AUPIMOs for other weights (B, M) of the normal images, as ``reweighted_scores`` does."""
+        rows = np.asarray(weights, dtype=np.float64)
+        kept = np.array([len(image.scores) / image.pixels for image in self.normal])
+        reached = rows @ kept / rows.sum(axis=1)
+        if kept.min() < 1 and reached.min() < self.fpr_bounds[1]:
+            left_out = np.where(rows[reached.argmin()] == 0, kept, 0)
+            name = np.array(self.paths)[np.isnan(self.aupimos)][left_out.argmax()]
+            raise InputError(
+                f"The normal image {name} has so many of the highest scores that those of the others were not kept, "
+                "which would tell what happens without it: look at it, and leave it out."
+            )
+        return reweight(self.normal, self.of_masks, [len(found) for found in self.of_masks], rows, self.fpr_bounds)
 
 
 def _files(folder: Path, suffixes: Sequence[str], what: str, top: str) -> tuple[list[tuple[str, Path]], list[Path]]:
@@ -77,7 +92,7 @@ def _files(folder: Path, suffixes: Sequence[str], what: str, top: str) -> tuple[
 def pair_files(
     maps_folder: str | Path, masks_folder: str | Path, *, missing_mask_is_normal: bool = False
 ) -> list[Pair]:
-    """Find the mask of each score map by relative path, ``cut/000`` or ``cut/000_mask``; the pairs sorted by name."""
+    """Find the mask of each score map by relative path, ``cut/000`` or ``cut/000_mask``; the pairs sorted by it."""
     maps_folder, masks_folder = Path(maps_folder), Path(masks_folder)
     maps, _ = _files(maps_folder, images.MAP_SUFFIXES, "score maps", "test")
     masks, others = _files(masks_folder, images.IMAGE_SUFFIXES, "masks", "ground_truth")
@@ -108,35 +123,19 @@ def pair_files(
                 problems.append(Problem(path, what, remedy))
     if problems:
         raise ProblemError(problems)
-    pairs = [Pair(path.relative_to(maps_folder).as_posix(), path, found.get(path)) for path in stems.values()]
-    return sorted(pairs, key=lambda pair: pair.name)
+    return [
+        Pair(path.relative_to(maps_folder).as_posix(), stem, path, found.get(path))
+        for stem, path in sorted(stems.items())
+    ]
 
 
-def highest(scores: FileScores) -> tuple[list[NormalScores], list[np.ndarray]]:
-    """Read the maps again, one at a time: of each normal image the scores from the floor on, of each mask all."""
-    normal, of_masks = [], []
-    for pair in scores.pairs:
-        found, mask = pair.read()
-        of_masks.append(checks.wide(found[mask]))
-        if not mask.any():
-            normal.append(NormalScores(found.size, checks.wide(found[found >= scores.floor])))
-    return normal, of_masks
-
-
-def pair_images(images_folder: str | Path, pairs: Sequence[Pair]) -> dict[str, Path]:
-    """Find the image of each map, by the map's name, where masks are found in the same way."""
+def _image_of_each(images_folder: str | Path, pairs: Sequence[Pair]) -> list[Path]:
+    """Find the image of each map where its mask would be found."""
     by_stem = dict(_files(Path(images_folder), images.IMAGE_SUFFIXES, "images", "test")[0])
-    found, problems = {}, []
-    for pair in pairs:
-        stem = PurePosixPath(pair.name.removeprefix("test/")).with_suffix("").as_posix()
-        if stem in by_stem:
-            found[pair.name] = by_stem[stem]
-        else:
-            remedy = f"Put the images into {images_folder} under the names of their maps, or leave out --images"
-            problems.append(Problem(pair.map_path, "has no image", remedy))
-    if problems:
+    remedy = f"Put the images into {images_folder} under the names of their maps, or leave out --images"
+    if problems := [Problem(pair.map_path, "has no image", remedy) for pair in pairs if pair.stem not in by_stem]:
         raise ProblemError(problems)
-    return found
+    return [by_stem[pair.stem] for pair in pairs]
 
 
 def _anomalous(pairs: Sequence[Pair]) -> list[int]:
@@ -200,6 +199,11 @@ def _read_pair(pair: Pair, kinds: dict[str, Path]) -> Stack:
     return stack
 
 
+def _from(floor: float, image: NormalScores) -> NormalScores:
+    """Keep the scores from the floor on, in an array of their own."""
+    return NormalScores(image.pixels, np.concatenate([part.scores for part in exact.select([image], floor)]))
+
+
 def score_files(
     maps_folder: str | Path,
     masks_folder: str | Path,
@@ -207,8 +211,10 @@ def score_files(
     *,
     missing_mask_is_normal: bool = False,
     normal_folders: Sequence[str] = (),
-) -> FileScores:
-    """Compute the exact AUPIMO of images whose score maps and masks are files; images may differ in size."""
+    images_folder: str | Path | None = None,
+    keep_highest: bool = False,
+) -> Scored:
+    """Compute the exact AUPIMO from score maps and masks on disk; ``keep_highest`` for what ``Scored`` keeps."""
     lower, upper = checks.check_bounds(fpr_bounds)
     pairs = pair_files(maps_folder, masks_folder, missing_mask_is_normal=missing_mask_is_normal)
     anomalous = _anomalous(pairs)
@@ -216,12 +222,22 @@ def score_files(
     normal = np.full(len(pairs), fill_value=True)
     normal[anomalous] = False
     _require_confirmed([pair.name for pair in pairs], normal.tolist(), normal_folders)
+    pictures = None if images_folder is None else _image_of_each(images_folder, pairs)
     aupimos = np.full(len(pairs), np.nan)
     kinds: dict[str, Path] = {}
     memory = Memory(upper, default_budget(upper))
+    highest: list[NormalScores] = []
+    of_masks = [np.zeros(0, dtype=np.float32)] * (len(pairs) if keep_highest else 0)
+    floor = memory.floor
     with tqdm(total=len(pairs), desc="Score maps", unit="map", disable=None) as progress:
         for index in np.flatnonzero(normal).tolist():
-            memory.add(_read_pair(pairs[index], kinds))
+            stack = _read_pair(pairs[index], kinds)
+            memory.add(stack)
+            if keep_highest:
+                highest.append(_from(memory.floor, NormalScores(stack.pixels, stack.maps.ravel())))
+                if memory.floor > floor:
+                    floor = memory.floor
+                    highest = [_from(floor, image) for image in highest]
             progress.update()
         normals = memory.normals()
         checks.check_enough_normal_pixels(normals.num_pixels, lower)
@@ -231,12 +247,17 @@ def score_files(
         for index in anomalous:
             ((_, counts, scores),) = exact.mask_scores([_read_pair(pairs[index], kinds)])
             aupimos[index] = exact.mean_lengths(counts, scores, table)[0]
+            if keep_highest:
+                of_masks[index] = scores
             progress.update()
-    return FileScores(
-        pairs=tuple(pairs),
+    return Scored(
+        paths=[pair.name for pair in pairs],
         aupimos=aupimos,
         fpr_bounds=(lower, upper),
         threshold_bounds=exact.threshold_bounds(curve, lower, upper),
         num_thresholds=int(((curve.fpr >= lower) & (curve.fpr <= upper)).sum()),
-        floor=memory.floor,
+        normal=highest,
+        of_masks=of_masks,
+        read=lambda index: pairs[index].read(),
+        image=None if pictures is None else lambda index, size: images.load_image(pictures[index], size),
     )

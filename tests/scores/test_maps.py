@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from aupimo_helpers import score_files as module
 from aupimo_helpers.errors import InputError
-from aupimo_helpers.metrics import aupimo_scores
-from aupimo_helpers.score_files import score_files
+from aupimo_helpers.metrics import aupimo_scores, reweighted_scores
+from aupimo_helpers.scores import maps as module
+from aupimo_helpers.scores.maps import score_files
 
 
 @pytest.fixture
@@ -64,6 +64,32 @@ def test_what_is_kept_is_bounded_and_the_result_the_same(make_set, tmp_path, mon
     assert_same(tmp_path, maps, masks, (1e-3, 1e-2))
     assert len(most) == 146
     assert max(most) <= max(20_000, 8 * 1e-2 * 146 * 64 * 64)
+
+
+def test_what_is_kept_of_each_image_is_bounded_too(make_set, tmp_path, monkeypatch):
+    maps, masks = make_set(number=150)
+    monkeypatch.setattr(module, "default_budget", lambda _: 20_000)
+    result = score_files(tmp_path / "maps", tmp_path / "masks", (1e-3, 1e-2), keep_highest=True)
+    floor = min(image.scores.min() for image in result.normal)
+    assert sum(len(image.scores) for image in result.normal) <= max(20_000, 8 * 1e-2 * 146 * 64 * 64)
+    for image, scores in zip(result.normal, maps[:-4], strict=True):
+        assert image.pixels == 64 * 64
+        np.testing.assert_array_equal(image.scores, scores[scores >= floor])
+    for of_mask, scores, mask in zip(result.of_masks, maps, masks, strict=True):
+        np.testing.assert_array_equal(of_mask, scores[mask])
+    draws = np.random.default_rng(1).multinomial(146, np.full(146, 1 / 146), size=5)
+    expected = reweighted_scores(maps, masks, draws, (1e-3, 1e-2))
+    assert 0 < np.nanmin(expected) < np.nanmax(expected) < 1
+    np.testing.assert_allclose(result.reweighted(draws), expected, rtol=1e-12)
+
+
+def test_what_was_not_kept_is_no_basis_for_an_answer(make_set, tmp_path, monkeypatch):
+    make_set(number=12, change=lambda index, scores: scores + 10 * (index == 2))  # the scores of one image are kept
+    monkeypatch.setattr(module, "default_budget", lambda _: 4_000)
+    result = score_files(tmp_path / "maps", tmp_path / "masks", (1e-3, 1e-2), keep_highest=True)
+    with pytest.raises(InputError, match=r"The normal image 002.npy has so many of the highest scores"):
+        result.reweighted(1 - np.eye(8))
+    assert result.reweighted(np.ones((1, 8))).shape == (1, 12)
 
 
 def test_floats_of_different_widths_are_compared_exactly(make_set, tmp_path):
