@@ -110,10 +110,10 @@ def listed(problems: Sequence[Problem]) -> str:
     return "\n".join(lines)
 
 
-def brief(error: BaseException, length: int = 200) -> str:
+def brief(error: BaseException) -> str:
     """Give an error's first line, or its name where it says nothing."""
     line = next(iter(str(error).strip().splitlines()), "") or type(error).__name__
-    return line if len(line) <= length else f"{line[: length - 4]} ..."
+    return line if len(line) <= 200 else f"{line[:196]} ..."
 
 
 def did_you_mean(name: str, known: Iterable[str], cutoff: float = 0.5) -> str:

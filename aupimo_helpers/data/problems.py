@@ -32,12 +32,10 @@ def all_in_a_table(problems: Sequence[Problem], path: Path) -> str:
         return ""
     table = path.with_name(f"{path.name}.problems.csv")
     with atomic_file(table) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(("file", "problem", "remedy"))
-        for problem in problems:
-            # A spreadsheet takes a name that begins with "=" or "@" for a formula.
-            name = str(problem.file)
-            writer.writerow((f"./{name}" if name[0] in "=+-@" else name, problem.what, problem.remedy))
+        # A spreadsheet takes a name that begins with "=" or "@" for a formula.
+        names = [f"./{problem.file}" if str(problem.file)[0] in "=+-@" else problem.file for problem in problems]
+        rows = [(name, problem.what, problem.remedy) for name, problem in zip(names, problems, strict=True)]
+        csv.writer(file).writerows([("file", "problem", "remedy"), *rows])
     return f"\nAll {len(problems)}: {table}"
 
 
