@@ -48,16 +48,9 @@ def report_html(report: Report, *, page: bool) -> str:
     environment = Environment(
         loader=PackageLoader("aupimo_helpers", "course"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
+    told = {"facts": ()} if report.results is None else _told(report.results)
     line = ", ".join(f"{name} {number}" for name, number in versions().items())
-    return environment.get_template("report.html.j2").render(
-        page=page,
-        name=report.name,
-        why_no_scores=report.why_no_scores,
-        notes=report.notes,
-        rows=report.rows,
-        versions=line,
-        **({"facts": ()} if report.results is None else _told(report.results)),
-    )
+    return environment.get_template("report.html.j2").render(page=page, versions=line, **vars(report), **told)
 
 
 def _told(results: Scored) -> dict[str, Any]:
