@@ -107,7 +107,7 @@ def _facts(results: Scored, scored: pd.DataFrame) -> list[tuple[str, str]]:
         text = f"95 % interval of the mean {100 * low:.1f} % to {100 * high:.1f} % (bootstrap)"
         facts.append(("Other anomalous images", text))
     if num_normal > 1:
-        means = np.nanmean(results.reweighted(1 - np.eye(num_normal)), axis=1)
+        means = results.means_without_each()
         text = f"mean from {100 * means.min():.1f} % to {100 * means.max():.1f} %, depending on which"
         facts.append(("One normal image left out", text))
     facts.append(
