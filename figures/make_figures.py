@@ -18,9 +18,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 
-from aupimo_helpers import aupimo_scores, pimo_curves
 from aupimo_helpers.files import atomic_file
-from aupimo_helpers.metrics import threshold_at_fpr
+from aupimo_helpers.metrics import aupimo_scores, pimo_curves, threshold_at_fpr
 from aupimo_helpers.model import Predictions, predict
 from aupimo_helpers.plots import OKABE_ITO, add_no_skill, load_image, plot_pimo_curve, show_image, use_style
 from aupimo_helpers.plots.style import HEATMAP

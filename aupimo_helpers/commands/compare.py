@@ -147,9 +147,8 @@ def with_normal_images(pairs: "pd.DataFrame", scored: "Mapping[str, Scored]", se
     draws = np.random.default_rng(seed).multinomial(number, np.full(number, 1 / number), size=_DRAWS)
     drawn, left_out = {}, {}
     for name, each in scored.items():
-        anomalous = ~np.isnan(each.aupimos)
-        drawn[name] = each.reweighted(draws)[:, anomalous]
-        left_out[name] = each.reweighted(1 - np.eye(number))[:, anomalous].mean(axis=1)
+        drawn[name] = each.reweighted(draws)[:, ~np.isnan(each.aupimos)]
+        left_out[name] = each.means_without_each()
     rows = []
     for a, b, mean, level in pairs[["a", "b", "mean_difference", "confidence"]].itertuples(index=False):
         without = left_out[a] - left_out[b]

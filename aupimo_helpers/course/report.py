@@ -48,16 +48,9 @@ def report_html(report: Report, *, page: bool) -> str:
     environment = Environment(
         loader=PackageLoader("aupimo_helpers", "course"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
+    told = {"facts": ()} if report.results is None else _told(report.results)
     line = ", ".join(f"{name} {number}" for name, number in versions().items())
-    return environment.get_template("report.html.j2").render(
-        page=page,
-        name=report.name,
-        why_no_scores=report.why_no_scores,
-        notes=report.notes,
-        rows=report.rows,
-        versions=line,
-        **({"facts": ()} if report.results is None else _told(report.results)),
-    )
+    return environment.get_template("report.html.j2").render(page=page, versions=line, **vars(report), **told)
 
 
 def _told(results: Scored) -> dict[str, Any]:
@@ -114,7 +107,7 @@ def _facts(results: Scored, scored: pd.DataFrame) -> list[tuple[str, str]]:
         text = f"95 % interval of the mean {100 * low:.1f} % to {100 * high:.1f} % (bootstrap)"
         facts.append(("Other anomalous images", text))
     if num_normal > 1:
-        means = np.nanmean(results.reweighted(1 - np.eye(num_normal)), axis=1)
+        means = results.means_without_each()
         text = f"mean from {100 * means.min():.1f} % to {100 * means.max():.1f} %, depending on which"
         facts.append(("One normal image left out", text))
     facts.append(

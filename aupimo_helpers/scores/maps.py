@@ -26,6 +26,8 @@ from aupimo_helpers.metrics.exact import NormalScores
 from aupimo_helpers.metrics.memory import Memory, default_budget
 from aupimo_helpers.metrics.reweight import reweight
 
+_ROWS = 1000  # sets of weights at a time: 10,000 normal images would make a matrix of 800 MB
+
 
 @dataclass(frozen=True)
 class Pair:
@@ -69,6 +71,12 @@ class Scored:
                 "which would tell what happens without it: look at it, and leave it out."
             )
         return reweight(self.normal, self.of_masks, [len(found) for found in self.of_masks], rows, self.fpr_bounds)
+
+    def means_without_each(self) -> np.ndarray:
+        """Compute the mean AUPIMO without each of the normal images in turn, (M,); there must be two or more."""
+        number = len(self.normal)
+        rows = (1 - np.eye(min(_ROWS, number - start), number, start) for start in range(0, number, _ROWS))
+        return np.concatenate([np.nanmean(self.reweighted(part), axis=1) for part in rows])
 
 
 def _files(folder: Path, suffixes: Sequence[str], what: str, top: str) -> tuple[list[tuple[str, Path]], list[Path]]:

@@ -67,7 +67,7 @@ def test_what_is_kept_is_bounded_and_the_result_the_same(make_set, tmp_path, mon
 
 
 def test_what_is_kept_of_each_image_is_bounded_too(make_set, tmp_path, monkeypatch):
-    maps, masks = make_set(number=150)
+    maps, masks = make_set(number=150, change=lambda index, scores: scores + np.float32(0.05) * (index == 7))
     monkeypatch.setattr(module, "default_budget", lambda _: 20_000)
     result = score_files(tmp_path / "maps", tmp_path / "masks", (1e-3, 1e-2), keep_highest=True)
     floor = min(image.scores.min() for image in result.normal)
@@ -81,6 +81,10 @@ def test_what_is_kept_of_each_image_is_bounded_too(make_set, tmp_path, monkeypat
     expected = reweighted_scores(maps, masks, draws, (1e-3, 1e-2))
     assert 0 < np.nanmin(expected) < np.nanmax(expected) < 1
     np.testing.assert_allclose(result.reweighted(draws), expected, rtol=1e-12)
+    monkeypatch.setattr(module, "_ROWS", 100)  # and a rest
+    without = np.nanmean(reweighted_scores(maps, masks, 1 - np.eye(146), (1e-3, 1e-2)), axis=1)
+    np.testing.assert_allclose(result.means_without_each(), without, rtol=1e-12)
+    assert np.ptp(without) > 1e-4
 
 
 def test_what_was_not_kept_is_no_basis_for_an_answer(make_set, tmp_path, monkeypatch):
