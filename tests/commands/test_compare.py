@@ -280,7 +280,7 @@ class TestBadMaps:
         )
 
     def test_files_and_folders_do_not_mix(self, three, folders, tmp_path, capsys, output):
-        assert "first is a folder of score maps and" in refused([folders[0], three[0]], capsys, output)
+        assert "first but a folder: give of each model its file" in refused([folders[0], three[0]], capsys, output)
         assert "say where the masks are, with --masks DIR" in refused(folders, capsys, output)
         for option in (["--masks", f"{tmp_path}/masks"], ["--fpr-bounds", "1e-5", "1e-4"]):
             assert "weak.json is none: give folders, or leave these out" in refused(
@@ -289,7 +289,7 @@ class TestBadMaps:
 
     def test_names_are_one_per_folder(self, folders, tmp_path, capsys, output):
         arguments = [*folders, "--masks", f"{tmp_path}/masks", "--names", "a"]
-        assert "--names needs 2 different names, one per model" in refused(arguments, capsys, output)
+        assert "--names needs 2 different names, one per folder" in refused(arguments, capsys, output)
 
     def test_one_normal_image(self, made, tmp_path, capsys, output):
         maps, masks = made
