@@ -259,6 +259,15 @@ class TestFromMaps:
         assert text.count("- first") + text.count("- second") + text.count("- third") == 6  # 3 pairs, 2 tables
         assert "Friedman" in text
 
+    def test_an_interval_beside_the_mean_is_printed_and_drawn(self, made, folders, tmp_path, capsys, monkeypatch):
+        maps, masks = made
+        write(tmp_path / "third", maps["first"] + maps["second"], masks)
+        monkeypatch.setattr(stats, "two_way_interval", lambda *_, **__: (0.9, 0.95))
+        arguments = ["--masks", f"{tmp_path}/masks", "-o", f"{tmp_path}/a.png"]
+        assert main(["compare", *folders, f"{tmp_path}/third", *arguments]) == 0
+        assert capsys.readouterr().out.count("(+90.0 to +95.0)") == 3
+        assert (tmp_path / "a.png").is_file()
+
 
 class TestBadMaps:
     @pytest.fixture
