@@ -64,8 +64,8 @@ def _are_folders(options: argparse.Namespace) -> bool:
     files = [path for path in options.models if not path.is_dir()]
     if folders and files:
         raise InputError(
-            f"{folders[0]} is a folder of score maps and {files[0]} is not: give a folder of each model, or of each "
-            "a file of scores."
+            f"There is no file of scores at {folders[0]} but a folder: give of each model its file of scores, or of "
+            "each its folder of score maps."
         )
     if folders and not options.masks:
         raise InputError(f"{folders[0]} is a folder of score maps: say where the masks are, with --masks DIR.")
@@ -80,9 +80,10 @@ def _are_folders(options: argparse.Namespace) -> bool:
 def _compare(options: argparse.Namespace) -> int:
     paths: list[Path] = options.models
     names: list[str] = options.names or model_names(paths)
-    if len(names) != len(paths) or len(set(names)) != len(names):
-        raise InputError(f"--names needs {len(paths)} different names, one per model, got: {' '.join(names)}.")
     from_maps = _are_folders(options)
+    if len(names) != len(paths) or len(set(names)) != len(names):
+        each = "folder" if from_maps else "file"
+        raise InputError(f"--names needs {len(paths)} different names, one per {each}, got: {' '.join(names)}.")
 
     import matplotlib as mpl
 

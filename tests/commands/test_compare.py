@@ -259,6 +259,15 @@ class TestFromMaps:
         assert text.count("- first") + text.count("- second") + text.count("- third") == 6  # 3 pairs, 2 tables
         assert "Friedman" in text
 
+    def test_an_interval_beside_the_mean_is_printed_and_drawn(self, made, folders, tmp_path, capsys, monkeypatch):
+        maps, masks = made
+        write(tmp_path / "third", maps["first"] + maps["second"], masks)
+        monkeypatch.setattr(stats, "two_way_interval", lambda *_, **__: (0.9, 0.95))
+        arguments = ["--masks", f"{tmp_path}/masks", "-o", f"{tmp_path}/a.png"]
+        assert main(["compare", *folders, f"{tmp_path}/third", *arguments]) == 0
+        assert capsys.readouterr().out.count("(+90.0 to +95.0)") == 3
+        assert (tmp_path / "a.png").is_file()
+
 
 class TestBadMaps:
     @pytest.fixture
@@ -280,7 +289,7 @@ class TestBadMaps:
         )
 
     def test_files_and_folders_do_not_mix(self, three, folders, tmp_path, capsys, output):
-        assert "first is a folder of score maps and" in refused([folders[0], three[0]], capsys, output)
+        assert "first but a folder: give of each model its file" in refused([folders[0], three[0]], capsys, output)
         assert "say where the masks are, with --masks DIR" in refused(folders, capsys, output)
         for option in (["--masks", f"{tmp_path}/masks"], ["--fpr-bounds", "1e-5", "1e-4"]):
             assert "weak.json is none: give folders, or leave these out" in refused(
@@ -289,7 +298,7 @@ class TestBadMaps:
 
     def test_names_are_one_per_folder(self, folders, tmp_path, capsys, output):
         arguments = [*folders, "--masks", f"{tmp_path}/masks", "--names", "a"]
-        assert "--names needs 2 different names, one per model" in refused(arguments, capsys, output)
+        assert "--names needs 2 different names, one per folder" in refused(arguments, capsys, output)
 
     def test_one_normal_image(self, made, tmp_path, capsys, output):
         maps, masks = made
