@@ -1,5 +1,6 @@
 """The course's notebooks: find, read and execute them, measured, from any folder, without touching the sources."""
 
+import asyncio
 import os
 import re
 import threading
@@ -168,7 +169,7 @@ class Running:
 
     def _run(self) -> None:
         try:
-            self._client.execute(env=self._environment)
+            asyncio.run(self._client.async_execute(env=self._environment))
         except BaseException as error:  # handed to whoever polls
             self._errors.append(error)
 

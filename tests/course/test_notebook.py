@@ -1,3 +1,5 @@
+import gc
+import warnings
 from pathlib import Path
 
 import pytest
@@ -38,6 +40,13 @@ class TestExecute:
         execution = run(write(folder / "01_toy.ipynb", cell))
         assert 0.4 < execution.peak_memory_gb < 0.8
         assert 1 < execution.seconds < 60
+
+    def test_its_event_loop_is_closed(self, write, folder):
+        with warnings.catch_warnings(record=True) as warned:
+            warnings.simplefilter("always")
+            assert run(write(folder / "01_toy.ipynb", "1 + 1")).failure is None
+            gc.collect()
+        assert [warning for warning in warned if "event loop" in str(warning.message)] == []
 
     def test_a_childs_memory_counts(self, write, folder):
         child = "import time; x = bytearray(400_000_000); x[::4096] = b'x' * len(x[::4096]); time.sleep(1)"
