@@ -8,7 +8,7 @@ no PyTorch is imported.
 import shlex
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import compress
 from pathlib import Path, PurePosixPath
 
@@ -27,6 +27,7 @@ from aupimo_helpers.metrics.memory import Memory, default_budget
 from aupimo_helpers.metrics.reweight import reweight
 
 _ROWS = 1000  # sets of weights at a time: 10,000 normal images would make a matrix of 800 MB
+_KEPT_BITS = 2**29  # of masks that are not read a second time: 64 MiB
 
 
 @dataclass(frozen=True)
@@ -38,9 +39,11 @@ class Pair:
     map_path: Path
     mask_path: Path | None
 
-    def read(self) -> tuple[np.ndarray, np.ndarray]:
-        """Read the map and the mask, all False where there is none, both (H, W)."""
+    def read(self, bits: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """Read the map, and the mask where it is not given as bits; all False where there is none; both (H, W)."""
         scores = images.read_map(self.map_path)
+        if bits is not None:
+            return scores, np.unpackbits(bits, count=scores.size).view(bool).reshape(scores.shape)
         return scores, np.zeros(scores.shape, bool) if self.mask_path is None else images.read_mask(self.mask_path)
 
 
@@ -146,9 +149,10 @@ def _image_of_each(images_folder: str | Path, pairs: Sequence[Pair]) -> list[Pat
     return [by_stem[pair.stem] for pair in pairs]
 
 
-def _anomalous(pairs: Sequence[Pair]) -> list[int]:
-    """Look at all masks, and at the size of all maps, and say which images are anomalous."""
-    anomalous, large = [], []
+def _anomalous(pairs: Sequence[Pair]) -> dict[int, np.ndarray | None]:
+    """Look at all masks, and at the size of all maps: the anomalous images, and the first ones' masks as bits."""
+    anomalous: dict[int, np.ndarray | None] = {}
+    large, room = [], _KEPT_BITS
     problems: list[Problem] = []
     for index, pair in enumerate(tqdm(pairs, "Masks", unit="mask", disable=None, leave=False)):
         with collecting(problems):
@@ -161,9 +165,10 @@ def _anomalous(pairs: Sequence[Pair]) -> list[int]:
                 what = f"has {sizes[0]} pixels, but its mask {pair.mask_path} has {sizes[1]}"
                 raise ProblemError.of(pair.map_path, what, "Bring both to one size, masks without interpolation")
             mask = images.read_mask(pair.mask_path)
-            if mask.any():
-                anomalous.append(index)
-            if mask.mean() > 0.5:
+            if pixels := np.count_nonzero(mask):
+                room -= mask.size
+                anomalous[index] = np.packbits(mask) if room >= 0 else None
+            if 2 * pixels > mask.size:
                 large.append(pair.mask_path)
     if problems:
         raise ProblemError(problems)
@@ -192,9 +197,9 @@ def _require_confirmed(names: Sequence[str], normal: Sequence[bool], confirmed: 
         )
 
 
-def _read_pair(pair: Pair, kinds: dict[str, Path]) -> Stack:
+def _read_pair(pair: Pair, kinds: dict[str, Path], bits: np.ndarray | None = None) -> Stack:
     """Read a score map and put its mask beside it; ``kinds`` gathers an example of each kind of numbers."""
-    scores, mask = pair.read()
+    scores, mask = pair.read(bits)
     stack = checks.make_stack(scores[None], mask[None], name=str(pair.map_path))
     whole = bool((scores[0] == np.floor(scores[0])).all() and (scores == np.floor(scores)).all())
     if not whole or scores.max() > 255:  # few small whole numbers can be either: a map that is 0 everywhere
@@ -228,7 +233,7 @@ def score_files(
     anomalous = _anomalous(pairs)
     checks.check_both_classes(len(pairs) - len(anomalous), len(anomalous))
     normal = np.full(len(pairs), fill_value=True)
-    normal[anomalous] = False
+    normal[list(anomalous)] = False
     _require_confirmed([pair.name for pair in pairs], normal.tolist(), normal_folders)
     pictures = None if images_folder is None else _image_of_each(images_folder, pairs)
     aupimos = np.full(len(pairs), np.nan)
@@ -239,7 +244,7 @@ def score_files(
     floor = memory.floor
     with tqdm(total=len(pairs), desc="Score maps", unit="map", disable=None) as progress:
         for index in np.flatnonzero(normal).tolist():
-            stack = _read_pair(pairs[index], kinds)
+            stack = _read_pair(replace(pairs[index], mask_path=None), kinds)  # which is empty, if there is one
             memory.add(stack)
             if keep_highest:
                 highest.append(_from(memory.floor, NormalScores(stack.pixels, stack.maps.ravel())))
@@ -252,8 +257,8 @@ def score_files(
         curve = memory.certified(normals, upper)
         exact.check_operating_points(curve, upper)
         table = exact.lengths(curve, lower, upper)
-        for index in anomalous:
-            ((_, counts, scores),) = exact.mask_scores([_read_pair(pairs[index], kinds)])
+        for index, bits in anomalous.items():
+            ((_, counts, scores),) = exact.mask_scores([_read_pair(pairs[index], kinds, bits)])
             aupimos[index] = exact.mean_lengths(counts, scores, table)[0]
             if keep_highest:
                 of_masks[index] = scores

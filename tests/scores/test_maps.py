@@ -50,6 +50,16 @@ def test_the_bits_of_the_function(make_set, tmp_path, bounds):
     assert result.threshold_bounds[0] < result.threshold_bounds[1]
 
 
+@pytest.mark.parametrize(("room", "read_again"), [(2**29, 0), (2 * 61 * 61, 2), (0, 4)])
+def test_masks_that_do_not_fit_into_the_memory_are_read_again(make_set, tmp_path, monkeypatch, room, read_again):
+    maps, masks = make_set(size=61)  # no whole number of bytes
+    monkeypatch.setattr(module, "_KEPT_BITS", room)
+    read, reads = module.images.read_mask, []
+    monkeypatch.setattr(module.images, "read_mask", lambda path: reads.append(path.stem) or read(path))
+    assert_same(tmp_path, maps, masks, (1e-3, 1e-2))
+    assert sorted(reads[24:]) == [f"{index:03}" for index in range(20, 24)][4 - read_again :]
+
+
 def test_what_is_kept_is_bounded_and_the_result_the_same(make_set, tmp_path, monkeypatch):
     # an odd image comes first: nearly all of its pixels score higher than all others
     maps, masks = make_set(number=150, change=lambda index, scores: scores + (index == 0))
