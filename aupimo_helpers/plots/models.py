@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, MultipleLocator
+from matplotlib.ticker import FuncFormatter, MaxNLocator, MultipleLocator
 
 from aupimo_helpers.plots.scores import score_boxes
 from aupimo_helpers.plots.style import NORMAL_COLOR, OKABE_ITO, PERCENT, colors
@@ -78,6 +78,9 @@ def sorted_differences(
         ax.legend(loc="upper right")
     ax.set(xlabel="image, sorted by difference", ylabel="difference in AUPIMO\n(percentage points)")
     ax.set_title(f"Up: {a} finds more of the defect\nDown: {b} finds more")
+    if not difference.any():
+        ax.text(0.5, 0.6, "no difference in any image", ha="center", transform=ax.transAxes)
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     ax.yaxis.set_major_formatter(POINTS)
     ax.grid(visible=False, axis="x")
     return ax
