@@ -69,7 +69,8 @@ def sorted_differences(
     difference = (scores[a] - scores[b]).sort_values(ascending=False).to_numpy()
     palette = colors([a, b])
     bar_colors = [palette[a] if value > 0 else palette[b] for value in difference]
-    ax.bar(np.arange(1, len(difference) + 1), difference, width=0.9, color=bar_colors)
+    width = 0.9 if len(difference) <= 150 else 1.0  # gaps of less than a pixel come out as stripes
+    ax.bar(np.arange(1, len(difference) + 1), difference, width=width, color=bar_colors)
     ax.axhline(0, color="black", linewidth=0.8)
     if comparison is not None:
         label = f"mean and its {100 * comparison.confidence:.0f} % confidence interval"
