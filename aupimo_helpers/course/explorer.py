@@ -34,7 +34,7 @@ from aupimo_helpers.metrics import aupimo_scores
 from aupimo_helpers.metrics.checks import wide
 from aupimo_helpers.metrics.exact import Normals, NormalScores
 from aupimo_helpers.model import Predictions
-from aupimo_helpers.plots import PERCENT, as_jpeg, plot_pimo_curve, show_image, wrap
+from aupimo_helpers.plots import PERCENT, as_jpeg, plot_pimo_curve, show_image
 from aupimo_helpers.score_files import FileScores, highest
 
 _HERE = Path(__file__).parent
@@ -276,7 +276,8 @@ def _picture(scored: Scored, data: dict[str, Any]) -> tuple[bytes, str]:
         image = scored.image(index, scores.shape) if scored.image else scores
         marked = scores >= threshold
         marks.append(int(marked.sum()))
-        show_image(ax, image, mask, title=f"{what}\n{wrap('/'.join(Path(scored.paths[index]).parts[-2:]), 28)}")
+        name = "/".join(Path(scored.paths[index]).parts[-2:])
+        show_image(ax, image, mask, title=f"{what}\n{name if len(name) <= 30 else '…' + name[-29:]}")
         ax.imshow(np.dstack([np.full((*scores.shape, 3), _MARK, np.uint8), 150 * marked.astype(np.uint8)]))
     plot_pimo_curve(data["rates"], recalls, fpr_bounds=scored.fpr_bounds, ax=right)
     right.plot(data["rates"][upper], recalls[upper], "o", color="black", markersize=8, zorder=5)
