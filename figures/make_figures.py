@@ -75,8 +75,10 @@ def draw_images(
     for ax, index, color in zip(axes[1:], examples, EXAMPLE_COLORS, strict=True):
         found = maps[index] >= threshold
         overlay(ax, photograph(predictions.image_paths[index]), found, masks[index])
-        ax.set_xlabel(f"At this threshold {found[masks[index]].mean():.0%} of the\ndefect (outlined) is marked.")
-        ax.set_title(f"AUPIMO {scores[index]:.0%}", color=color, fontweight="bold")
+        ax.set_xlabel(
+            f"At this threshold {100 * found[masks[index]].mean():.0f} % of the\ndefect (outlined) is marked."
+        )
+        ax.set_title(f"AUPIMO {100 * scores[index]:.0f} %", color=color, fontweight="bold")
         for spine in ax.spines.values():
             spine.set(visible=True, color=color, linewidth=2.5)
 

@@ -250,7 +250,8 @@ def _picture(scored: Scored, data: dict[str, Any]) -> tuple[bytes, str]:
         image = scored.image(index, scores.shape) if scored.image else scores
         marked = scores >= threshold
         marks.append(int(marked.sum()))
-        show_image(ax, image, mask, title=f"{what}\n{'/'.join(Path(scored.paths[index]).parts[-2:])}")
+        name = "/".join(Path(scored.paths[index]).parts[-2:])
+        show_image(ax, image, mask, title=f"{what}\n{name if len(name) <= 30 else '…' + name[-29:]}")
         ax.imshow(np.dstack([np.full((*scores.shape, 3), _MARK, np.uint8), 150 * marked.astype(np.uint8)]))
     plot_pimo_curve(data["rates"], recalls, fpr_bounds=scored.fpr_bounds, ax=right)
     right.plot(data["rates"][upper], recalls[upper], "o", color="black", markersize=8, zorder=5)
@@ -258,7 +259,8 @@ def _picture(scored: Scored, data: dict[str, Any]) -> tuple[bytes, str]:
     right.set_title("the PIMO curve of the image with a defect", loc="left", fontsize=9)
     right.set(xlabel="shared FPR (log scale)", ylabel="recall in the image (TPR)")
     text = (
-        f"Threshold explorer at a shared FPR of {rate}: {recalls[upper]:.0%} of the defect in the first image is "
-        f"marked, {marks[1]} pixels of the normal image beside it, and the point on the PIMO curve says both."
+        f"Threshold explorer at a shared FPR of {rate}: {100 * recalls[upper]:.0f} % of the defect in the first "
+        f"image is marked, {marks[1]} pixels of the normal image beside it, and the point on the PIMO curve says "
+        "both."
     )
     return as_jpeg(figure).data, text

@@ -75,6 +75,8 @@ def reweight(
     """Do the same from the highest scores of each normal image and of each image's mask: those above some score."""
     lower, upper = checks.check_bounds(fpr_bounds)
     rows = np.asarray(weights, dtype=np.float64)
+    if rows.shape == (1, 1) and rows[0, 0] == 0 and len(normal) == 1:
+        raise InputError("The only normal image cannot be left out, since none would set the thresholds: add some.")
     if rows.ndim != 2 or rows.shape[1] != len(normal) or (rows < 0).any() or not rows.any(axis=1).all():
         raise InputError(
             f"Expected weights of shape (B, {len(normal)}), one column per normal image, not negative and no row all "

@@ -34,7 +34,17 @@ from aupimo_helpers.plots.models import (
     sorted_differences,
 )
 from aupimo_helpers.plots.scores import score_boxes, score_histogram, scores_against, scores_by_defect
-from aupimo_helpers.plots.style import MASK_COLOR, NORMAL_COLOR, OKABE_ITO, PERCENT, ZONE_COLOR, colors, use_style
+from aupimo_helpers.plots.style import (
+    MASK_COLOR,
+    NORMAL_COLOR,
+    OKABE_ITO,
+    PERCENT,
+    ZONE_COLOR,
+    colors,
+    percent,
+    use_style,
+    wrap,
+)
 
 __all__ = [
     "MASK_COLOR",
@@ -56,6 +66,7 @@ __all__ = [
     "load_image",
     "load_mask",
     "paired_scatter",
+    "percent",
     "plot_band",
     "plot_fpr_contours",
     "plot_gallery",
@@ -72,4 +83,5 @@ __all__ = [
     "show_image",
     "sorted_differences",
     "use_style",
+    "wrap",
 ]

@@ -15,7 +15,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.patheffects import withStroke
+from matplotlib.patheffects import AbstractPathEffect, withStroke
 from numpy.typing import ArrayLike
 
 from aupimo_helpers.data.images import load_image as load_image
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 _SMOOTH = "antialiased"
 # Light colours with a dark halo: visible on bright and on dark images, on grey ones and on a heat map.
 _LEVEL_COLORS = ("#FFFFFF", OKABE_ITO[6], OKABE_ITO[5], OKABE_ITO[3])
-_HALO = [withStroke(linewidth=2.6, foreground="black")]
+_HALO: list[AbstractPathEffect] = [withStroke(linewidth=2.6, foreground="black")]
 
 
 def draw_outline(ax: Axes, mask: ArrayLike) -> Axes:
@@ -49,13 +49,11 @@ def draw_outline(ax: Axes, mask: ArrayLike) -> Axes:
     return ax
 
 
-def _contours(
-    ax: Axes, scores: np.ndarray, thresholds: Iterable[float], tints: Iterable[str], width: float, halo: list
-) -> Axes:
+def _contours(ax: Axes, scores: np.ndarray, thresholds: Iterable[float], tints: Iterable[str], width: float) -> Axes:
     """Draw the outline of what lies above each threshold that the map reaches."""
     for threshold, color in zip(thresholds, tints, strict=False):
         if scores.min() < threshold <= scores.max():  # matplotlib warns about a contour that does not exist
-            ax.contour(scores, levels=[threshold], colors=[color], linewidths=width).set_path_effects(halo)
+            ax.contour(scores, levels=[threshold], colors=[color], linewidths=width).set_path_effects(_HALO)
     return ax
 
 
@@ -74,7 +72,7 @@ def plot_fpr_contours(anomaly_map: ArrayLike, thresholds: Mapping[str, float], *
         raise InputError(
             f"There are {len(thresholds)} thresholds and {len(_LEVEL_COLORS)} colours to draw them in: draw fewer."
         )
-    return _contours(ax, np.asarray(anomaly_map, dtype=np.float64), thresholds.values(), _LEVEL_COLORS, 1.2, _HALO)
+    return _contours(ax, np.asarray(anomaly_map, dtype=np.float64), thresholds.values(), _LEVEL_COLORS, 1.2)
 
 
 def fpr_contour_handles(names: Sequence[str]) -> list[Line2D]:
@@ -166,7 +164,7 @@ def heatmap_grid(
         look = {"extent": extent, "interpolation": _SMOOTH}
         upper.imshow(pixels, cmap="gray", vmin=0, vmax=255 if pixels.dtype == np.uint8 else 1, **look)
         lower.imshow(scores, cmap=HEATMAP, vmin=low, vmax=high, **look)
-        _contours(lower, scores, thresholds, cycle(("white", "black")), 1.0, halo=[])
+        _contours(lower, scores, thresholds, cycle(_LEVEL_COLORS), 1.0)
         for ax, text in ((upper, title), (lower, "")):
             _finish(ax, mask, text)
     add_colorbar(axes[1])

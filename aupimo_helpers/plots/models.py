@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, MultipleLocator
+from matplotlib.ticker import FuncFormatter, MaxNLocator, MultipleLocator
 
 from aupimo_helpers.plots.scores import score_boxes
 from aupimo_helpers.plots.style import NORMAL_COLOR, OKABE_ITO, PERCENT, colors
@@ -69,7 +69,8 @@ def sorted_differences(
     difference = (scores[a] - scores[b]).sort_values(ascending=False).to_numpy()
     palette = colors([a, b])
     bar_colors = [palette[a] if value > 0 else palette[b] for value in difference]
-    ax.bar(np.arange(1, len(difference) + 1), difference, width=0.9, color=bar_colors)
+    width = 0.9 if len(difference) <= 150 else 1.0  # gaps of less than a pixel come out as stripes
+    ax.bar(np.arange(1, len(difference) + 1), difference, width=width, color=bar_colors)
     ax.axhline(0, color="black", linewidth=0.8)
     if comparison is not None:
         label = f"mean and its {100 * comparison.confidence:.0f} % confidence interval"
@@ -78,6 +79,9 @@ def sorted_differences(
         ax.legend(loc="upper right")
     ax.set(xlabel="image, sorted by difference", ylabel="difference in AUPIMO\n(percentage points)")
     ax.set_title(f"Up: {a} finds more of the defect\nDown: {b} finds more")
+    if not difference.any():
+        ax.text(0.5, 0.6, "no difference in any image", ha="center", transform=ax.transAxes)
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     ax.yaxis.set_major_formatter(POINTS)
     ax.grid(visible=False, axis="x")
     return ax

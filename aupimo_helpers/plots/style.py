@@ -1,7 +1,8 @@
 """Colours and matplotlib defaults, the same through the whole course."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from textwrap import fill
 from typing import Any
 
 import matplotlib as mpl
@@ -20,6 +21,27 @@ HEATMAP = "inferno"
 
 # The fraction of 1 as a percentage: `ax.xaxis.set_major_formatter(PERCENT)`.
 PERCENT = FuncFormatter(lambda share, _: f"{round(100 * share, 6) + 0.0:g} %")
+
+
+def percent(digits: int = 0) -> Callable[[float], str]:
+    """Give the format of a table's column of fractions of 1: percentages with so many digits behind the point.
+
+    Example:
+        >>> percent(1)(0.256)
+        '25.6 %'
+    """
+    return lambda share: f"{100 * share:.{digits}f} %"
+
+
+def wrap(name: str, width: int = 20) -> str:
+    """Break a name that is too long for the title of a small picture into lines, after underscores where it has any.
+
+    Example:
+        >>> print(wrap("long_name_of_a_kind_of_defect"))
+        long_name_of_a_
+        kind_of_defect
+    """
+    return fill(name.replace("_", "_ "), width).replace("_ ", "_")
 
 
 def superscript(number: str) -> str:

@@ -264,4 +264,4 @@ def test_the_widget_has_a_picture_for_where_no_widgets_run(predictions):
     assert metadata["image/jpeg"]["alt"] == bundle["text/plain"]
     recall = recall_at_fpr(predictions[0].anomaly_maps, predictions[0].masks, BOUNDS[1])
     name = widget.data["anomalous"][widget.data["start"]]["name"]
-    assert f"{recall[predictions[0].image_paths.index(name)]:.0%} of the defect" in bundle["text/plain"]
+    assert f"{100 * recall[predictions[0].image_paths.index(name)]:.0f} % of the defect" in bundle["text/plain"]

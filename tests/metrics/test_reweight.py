@@ -62,3 +62,11 @@ def test_weights_that_do_not_fit_are_refused(weights):
     maps, masks = test_set(1, levels=0)
     with pytest.raises(InputError, match=r"weights of shape \(B, 5\)"):
         reweighted_scores(maps, masks, weights)
+
+
+def test_the_only_normal_image_cannot_be_left_out():
+    maps, masks = np.random.default_rng(0).random((2, 400, 400)), np.zeros((2, 400, 400), dtype=bool)
+    masks[1, :9, :9] = True
+    assert reweighted_scores(maps, masks, [[1]]).shape == (1, 2)
+    with pytest.raises(InputError, match="only normal image"):
+        reweighted_scores(maps, masks, 1 - np.eye(1))

@@ -89,6 +89,12 @@ def test_thresholds_outside_the_maps_range_have_no_line(mask):
     assert len(figure.axes[1].collections) == 1
 
 
+def test_contours_are_seen_where_the_heat_map_is_brightest(mask):
+    figure = images.heatmap_grid([np.zeros(mask.shape)], [mask * 3.0], limits=(0, 1), thresholds=[1.0])
+    (contour,) = figure.axes[1].collections
+    assert contour.get_path_effects()  # a dark halo, without which white on light yellow is lost
+
+
 def test_image_grid_has_a_place_for_every_image():
     figure = images.image_grid([np.zeros((8, 8))] * 7, titles="abcdefg", ncols=3)
     shown = [ax for ax in figure.axes if ax.images]

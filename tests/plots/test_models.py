@@ -72,6 +72,14 @@ def test_difference_bars_are_sorted_and_coloured_by_the_better_model():
         assert to_hex(bar.get_facecolor()) == palette["A" if bar.get_height() > 0 else "B"].lower()
 
 
+def test_models_that_never_differ_are_told_so():
+    def notes(ax):
+        return [text.get_text() for text in ax.texts]
+
+    assert notes(sorted_differences(SCORES.assign(B=SCORES["A"]), "A", "B")) == ["no difference in any image"]
+    assert notes(sorted_differences(SCORES, "A", "B")) == []
+
+
 def test_intervals_are_where_the_table_says():
     pairs = compare_pairs(SCORES, num_resamples=99)
     ax = difference_intervals(pairs)

@@ -2,7 +2,7 @@ import matplotlib as mpl
 import matplotlib.pyplot as plt
 import pytest
 
-from aupimo_helpers.plots import plot_pimo_curve, score_boxes, use_style
+from aupimo_helpers.plots import PERCENT, percent, plot_pimo_curve, score_boxes, use_style, wrap
 
 
 @pytest.fixture(autouse=True)
@@ -43,3 +43,15 @@ def test_logarithmic_axes_have_powers_without_formulas(scale, options, wanted):
     ax.figure.canvas.draw()
     assert wanted <= set(labels(ax.xaxis)), labels(ax.xaxis)
     assert not any("$" in label for label in labels(ax.xaxis))
+
+
+def test_tables_and_ticks_write_a_percentage_alike():
+    assert percent()(0.25) == PERCENT(0.25) == "25 %"
+    assert percent(2)(0.12345) == "12.35 %"
+
+
+@pytest.mark.parametrize("name", ["cut", "long_name_of_a_kind_of_defect", "x" * 50, "two words_and more of them"])
+def test_a_wrapped_name_is_whole_and_narrow(name):
+    lines = wrap(name).splitlines()
+    assert max(map(len, lines)) <= 20
+    assert "".join(lines).replace(" ", "") == name.replace(" ", "")
