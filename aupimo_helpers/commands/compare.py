@@ -123,12 +123,7 @@ def _compare(options: argparse.Namespace) -> int:
     _print_pairs(pairs)
     use_style()
     defects = tables[names[0]].set_index("image_path")["defect"]
-    # A percentile interval may lie beside the mean of the images as they are; a bar is drawn from there.
-    drawn = pairs.assign(
-        ci_low=pairs[["ci_low", "mean_difference"]].min(axis=1),
-        ci_high=pairs[["ci_high", "mean_difference"]].max(axis=1),
-    )
-    figure = comparison_figure(scores, drawn, many, defects=defects)
+    figure = comparison_figure(scores, pairs, many, defects=defects)
     with atomic_file(options.output) as temporary:
         figure.savefig(temporary)
     plt.close("all")

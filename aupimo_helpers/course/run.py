@@ -130,12 +130,14 @@ def _ran(row: Row, execution: Execution) -> Row:
 
 
 def _in_order(notebooks: Sequence[Path], at_once: int) -> list[int]:
-    """Order the notebooks: as one reads them; of those that may run beside each other, the longest first."""
+    """Order the notebooks: as one reads them, or, if several run at once, the model first, then the longest first."""
+    if at_once == 1:
+        return list(range(len(notebooks)))
 
-    def key(number: int) -> tuple[bool, float]:
-        later = notebooks[number].name[:2] > _FITS
+    def key(number: int) -> tuple[int, float]:
+        start = notebooks[number].name[:2]
         took = read(notebooks[number]).metadata.get("aupimo", {}).get("seconds", 0)
-        return later, -took if later and at_once > 1 else number
+        return 0 if start == _FITS else 1 if start < _FITS else 2, -took
 
     return sorted(range(len(notebooks)), key=key)
 

@@ -97,9 +97,10 @@ def difference_intervals(pairs: pd.DataFrame, *, ax: Axes | None = None) -> Axes
     """
     ax = ax or plt.subplots(figsize=(7, 1.2 + 0.45 * len(pairs)))[1]
     rows = np.arange(len(pairs))
-    middle = pairs["mean_difference"].to_numpy()
-    spread = [middle - pairs["ci_low"].to_numpy(), pairs["ci_high"].to_numpy() - middle]
-    ax.errorbar(middle, rows, xerr=spread, fmt="o", color=OKABE_ITO[0], capsize=4)
+    ends = pairs[["ci_low", "ci_high"]].to_numpy()
+    # An error bar cannot lie beside its point, which a percentile interval may.
+    ax.errorbar(ends.mean(axis=1), rows, xerr=np.ptp(ends, axis=1) / 2, fmt="none", color=OKABE_ITO[0], capsize=4)
+    ax.plot(pairs["mean_difference"], rows, "o", color=OKABE_ITO[0])
     ax.axvline(0, color="black", linewidth=0.8)
     ax.set_yticks(rows, [f"{a} - {b}" for a, b in zip(pairs["a"], pairs["b"], strict=True)])
     ax.set_ylim(len(pairs) - 0.5, -0.5)
