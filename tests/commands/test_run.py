@@ -186,6 +186,7 @@ def test_a_category_is_chosen_by_name(folder, images):
         (["--only", "77"], "There is no notebook 77"),
         (["--notebooks", "{tmp}"], "There are no course notebooks"),
         (["--dataset", "photos/brick", "--category", "a"], "with --data-root alone"),
+        (["--jobs", "0"], "--jobs must be 1 or more, got 0"),
     ],
 )
 def test_what_cannot_be_run_is_one_sentence(folder, tmp_path, capsys, arguments, message):
