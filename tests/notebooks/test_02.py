@@ -11,7 +11,7 @@ from aupimo_helpers.data import DEFECT_TYPES
 pytestmark = pytest.mark.notebook
 NUMBERS = ("02.1", "02.2", "02.3", "02.4", "02.5")
 TOTAL = "predictions.anomaly_maps.double().sum().item()"
-OF_MODEL = ("identical", "len(predictions)", TOTAL, "highest_normal.item()", "usual.item()", "above")
+OF_MODEL = ("apart", "len(predictions)", TOTAL, "highest_normal.item()", "usual.item()", "above")
 OF_SCORES = ("mean", "untrained", "gain", "without", "added", "num_positions", "num_features")
 OF_CLAMP = ("clamp", "num_tied_images", "tied.sum().item()", "num_normal_tied")
 
@@ -21,7 +21,8 @@ def test_trains_the_model_that_predict_gives(second_path, dataset):
     names = (*OF_MODEL, *OF_SCORES, *OF_CLAMP, verdicts(*NUMBERS))
     values = run("02", {"DATASET": dataset}, names, max_gb=3)
     second = second_path(dataset)
-    assert values["identical"] is True
+    # `aupimo run` may have filled the cache, with another number of threads
+    assert values["apart"] <= 2e-6 * second.maps.max()
     assert values["len(predictions)"] == len(second.paths)
     assert values[TOTAL] == pytest.approx(second.maps.sum(dtype=np.float64), rel=1e-9)
     inside = second.maps[second.masks]
@@ -78,7 +79,7 @@ def test_a_photograph_is_within_reach_of_the_model(second_path):
 
 
 def test_own_pictures(own):
-    assert own.run("02", ("identical",)) == {"identical": True}
+    assert own.run("02", ("apart",)) == {"apart": 0}
 
 
 def test_without_the_hub_is_one_sentence(monkeypatch, tmp_path):
