@@ -9,7 +9,7 @@ PyTorch is not imported here: whoever passes a tensor has done that already, and
 import itertools
 import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -88,13 +88,18 @@ def check_both_classes(num_normal: int, num_anomalous: int) -> None:
 
 @dataclass(frozen=True)
 class Stack:
-    """Images of one size, checked: maps (n, H, W), float16, float32 or float64, row by row."""
+    """Images of one size: maps (n, H, W), float16, float32 or float64, row by row.
+
+    Masks and maps of anomalous images are checked. Those of normal ones are when they are first read, by
+    `exact.NormalScores.pieces`: so they pass through the processor's cache once.
+    """
 
     maps: np.ndarray
     mask_pixels: np.ndarray  # of each image, 0 for a normal one
     mask_scores: np.ndarray  # of these pixels, image after image, float32 or float64, in an array of their own
     dtype: str  # of the maps as they came: bfloat16 has become float32
     first: int  # position of the first image in the whole set
+    name: str | None  # what a message calls a single image
 
     @property
     def pixels(self) -> int:
@@ -145,14 +150,26 @@ def make_stack(maps: object, masks: object, first: int = 0, name: str | None = N
     scores = np.ascontiguousarray(scores, scores.dtype.newbyteorder("="))
     truth = np.ascontiguousarray(truth, truth.dtype.newbyteorder("="))
     of_masks, counts = [wide(scores[:0].ravel())], [0] * len(scores)
-    step = max(1, PIXELS_AT_ONCE // (scores.shape[1] * scores.shape[2]))
+    step = max(1, 2 * PIXELS_AT_ONCE // (scores.shape[1] * scores.shape[2]))
     for start in range(0, len(scores), step):  # all that looks at all pixels, while they are in the processor's cache
         some = slice(start, start + step)
-        _check_finite(scores[some], first + start, name)
         here, counts[some] = _of_masks(scores[some], _two_valued(truth[some], first + start, name))
         of_masks.append(here)
+        for begin, end, normal in runs(counts[some]):
+            if not normal:
+                images = scores[start + begin : start + end]
+                check_finite(wide(images.reshape(-1)), images[0].size, (first + start + begin) * images[0].size, name)
     mask_pixels = np.array(counts, dtype=np.int64)
-    return Stack(scores, mask_pixels, np.concatenate(of_masks), dtype.removeprefix("torch."), first)
+    return Stack(scores, mask_pixels, np.concatenate(of_masks), dtype.removeprefix("torch."), first, name)
+
+
+def runs(mask_pixels: Sequence[int]) -> Iterator[tuple[int, int, bool]]:
+    """Go through neighbours of one class, by the pixels of their masks: start, end, and whether they are normal."""
+    start = 0
+    for normal, images in itertools.groupby(mask_pixels, key=lambda pixels: not pixels):
+        end = start + len(list(images))
+        yield start, end, normal
+        start = end
 
 
 def wide(scores: np.ndarray) -> np.ndarray:
@@ -162,6 +179,8 @@ def wide(scores: np.ndarray) -> np.ndarray:
 
 def _of_masks(maps: np.ndarray, masks: np.ndarray) -> tuple[np.ndarray, list[int]]:
     """Select the scores of the masks' pixels, and count those of each image."""
+    if not masks.any():
+        return wide(maps[:0].reshape(-1)), [0] * len(masks)
     # few groups of eight pixels have one of a mask: only those are looked at one by one
     together = 8 if masks[0].size % 8 == 0 else 1
     touched, near = marked(masks.reshape(-1), together)
@@ -182,19 +201,16 @@ def take_groups(scores: np.ndarray, positions: np.ndarray, together: int = 8) ->
     return scores.view(f"V{together * scores.itemsize}").take(positions).view(scores.dtype)
 
 
-def _check_finite(maps: np.ndarray, first: int, name: str | None) -> None:
-    # A NaN or an infinity anywhere makes the sum NaN or infinite: one fast pass. The sum of huge finite scores can
-    # overflow too, therefore the second look. PyTorch's threads are no faster, they wait for each other.
-    with np.errstate(all="ignore"):
-        if maps.dtype != np.float16 and math.isfinite(np.einsum("ijk->", maps)):
-            return
-    for position, image in enumerate(maps, start=first):
-        finite = np.isfinite(image)
-        if not finite.all():
-            raise InputError(
-                f"Expected finite anomaly scores, but the map of {name or f'image {position}'} holds "
-                f"{image[~finite][0]}."
-            )
+def check_finite(scores: np.ndarray, pixels: int, start: int, name: str | None) -> None:
+    """Refuse NaN and infinity in float32 or float64 scores: those from pixel ``start`` on of a set of images."""
+    # Either makes the sum NaN or infinite: one fast pass. The sum of huge finite scores can overflow too, therefore
+    # the second look. PyTorch's threads are no faster, they wait for each other.
+    if math.isfinite(np.einsum("i->", scores)):
+        return
+    infinite = np.flatnonzero(~np.isfinite(scores))
+    if len(infinite):
+        image = name or f"image {(start + infinite[0]) // pixels}"
+        raise InputError(f"Expected finite anomaly scores, but the map of {image} holds {scores[infinite[0]]}.")
 
 
 def _two_valued(masks: np.ndarray, first: int, name: str | None) -> np.ndarray:

@@ -39,7 +39,7 @@ from aupimo_helpers.metrics.checks import Images, Stack, wide
 if TYPE_CHECKING:
     from torch import Tensor
 
-_SAMPLES = 2**15
+_SAMPLES = 2**14
 _MASK_SCORES_AT_ONCE = 2**17  # what is computed from them stays in a processor's cache, too
 
 
@@ -67,23 +67,38 @@ class NormalScores:
     pixels: int  # of one image: each score weighs 1 / pixels
     scores: np.ndarray  # (n,), maybe a view of the maps
     counts: np.ndarray | None = None  # how often each occurs, int64; None for once each
+    unchecked: tuple[int, str | None] | None = None  # of maps nobody has read: where they begin, for `check_finite`
 
     def pieces(self) -> Iterator["NormalScores"]:
-        """Go through the scores, as float32 or float64, as many as are looked at in one go."""
+        """Go through the scores, as float32 or float64, as many as are looked at in one go; checked."""
         for start in range(0, max(1, len(self.scores)), checks.PIXELS_AT_ONCE):
             here = slice(start, start + checks.PIXELS_AT_ONCE)
-            yield NormalScores(
-                self.pixels, wide(self.scores[here]), None if self.counts is None else self.counts[here]
-            )
+            scores = wide(self.scores[here])
+            if self.unchecked:
+                begin, name = self.unchecked
+                checks.check_finite(scores, self.pixels, begin + start, name)
+            yield NormalScores(self.pixels, scores, None if self.counts is None else self.counts[here])
+
+    def copy(self) -> "NormalScores":
+        """Put scores into an array of their own."""
+        scores = np.empty_like(self.scores)
+        start = 0
+        for piece in self.pieces():
+            scores[start : start + len(piece.scores)] = piece.scores
+            start += len(piece.scores)
+        return NormalScores(self.pixels, scores)
 
 
 def select(parts: Iterable[NormalScores], threshold: float) -> list[NormalScores]:
-    """Select the scores >= the threshold: float32 or float64, in arrays of their own."""
+    """Select the scores >= the threshold of each part: float32 or float64, in arrays of their own."""
     selected = []
-    for piece in itertools.chain.from_iterable(part.pieces() for part in parts):
-        chosen = _at_least(piece.scores, threshold)
-        counts = None if piece.counts is None else piece.counts[chosen]
-        selected.append(NormalScores(piece.pixels, _pick(piece.scores, chosen), counts))
+    for part in parts:
+        scores, counts = [], []
+        for piece in part.pieces():
+            chosen = _at_least(piece.scores, threshold)
+            scores.append(_pick(piece.scores, chosen))
+            counts += [] if piece.counts is None else [piece.counts[chosen]]
+        selected.append(NormalScores(part.pixels, np.concatenate(scores), np.concatenate(counts) if counts else None))
     return selected
 
 
@@ -217,11 +232,10 @@ class Normals:
 
 def normal_parts(stack: Stack) -> Iterator[NormalScores]:
     """Go through the runs of normal images: views of the maps."""
-    normal = stack.mask_pixels == 0
-    borders = [0, *(np.flatnonzero(normal[1:] != normal[:-1]) + 1).tolist(), len(normal)]
-    for start, end in itertools.pairwise(borders):
-        if start < end and normal[start]:
-            yield NormalScores(stack.pixels, stack.maps[start:end].reshape(-1))
+    for start, end, normal in checks.runs(stack.mask_pixels.tolist()):
+        if normal:
+            scores = stack.maps[start:end].reshape(-1)
+            yield NormalScores(stack.pixels, scores, unchecked=((stack.first + start) * stack.pixels, stack.name))
 
 
 def in_groups(counts: np.ndarray) -> Iterator[tuple[slice, slice]]:

@@ -27,7 +27,7 @@ from aupimo_helpers.metrics.exact import Normals, NormalScores, SharedFPR
 
 # Scores: 16 MiB in float32; and, for high bounds, what is enough for this many normal pixels in any order
 _BUDGET, _PIXELS_IN_ANY_ORDER = 2**22, 2**28
-_SAMPLES = 2**15
+_SAMPLES = 2**14
 _CHUNKS = 32  # where there are twice as many, the newer half is joined
 _RUN = -1  # in the column of mask pixels: this row is not an image, but says which normal scores come next
 DTYPES = ("float16", "bfloat16", "float32", "float64")
@@ -86,19 +86,15 @@ class Memory:
         room = self.budget - sum(map(len, self.normal)) - sum(len(part.scores) for part in new)
         rows = np.zeros((len(stack.mask_pixels), 4), dtype=np.int64)
         rows[:, 0], rows[:, 1], rows[:, 3] = stack.pixels, stack.mask_pixels, DTYPES.index(stack.dtype)
-        floor = self.floor
-        rows[:, 2], scores = stack.mask_pixels, stack.mask_scores
-        if floor > -math.inf:
-            stays = scores >= floor
-            rows[:, 2], scores = exact.count_true(stays, stack.mask_pixels), scores.compress(stays)
-        self.masks.append(scores)
+        rows[:, 2] = stack.mask_pixels
+        self.masks.append(stack.mask_scores)
         self.records.append(rows.ravel())
         self.floors = self.floors or [np.array([-math.inf])]
+        floor = self.floor
         if room < 0 and room + self._grown() - self.budget < 0:
             self._raise_floor(new)
         else:
-            copies = (NormalScores(part.pixels, part.scores.copy()) for part in new)
-            self._append(exact.select(new, floor) if floor > -math.inf else copies)
+            self._append(exact.select(new, floor) if floor > -math.inf else map(NormalScores.copy, new))
         for chunks in self.lists:
             if len(chunks) > 2 * _CHUNKS:
                 chunks[_CHUNKS:] = [np.concatenate(chunks[_CHUNKS:])]

@@ -197,24 +197,23 @@ def _require_confirmed(names: Sequence[str], normal: Sequence[bool], confirmed: 
         )
 
 
-def _read_pair(pair: Pair, kinds: dict[str, Path], bits: np.ndarray | None = None) -> Stack:
-    """Read a score map and put its mask beside it; ``kinds`` gathers an example of each kind of numbers."""
+def _stack(pair: Pair, bits: np.ndarray | None = None) -> Stack:
+    """Read a score map and put its mask beside it."""
     scores, mask = pair.read(bits)
-    stack = checks.make_stack(scores[None], mask[None], name=str(pair.map_path))
+    return checks.make_stack(scores[None], mask[None], name=str(pair.map_path))
+
+
+def _check_kind(stack: Stack, path: Path, kinds: dict[str, Path]) -> None:
+    """Refuse whole numbers beside fractions; ``kinds`` gathers an example of each."""
+    scores = stack.maps[0]
     whole = bool((scores[0] == np.floor(scores[0])).all() and (scores == np.floor(scores)).all())
     if not whole or scores.max() > 255:  # few small whole numbers can be either: a map that is 0 everywhere
-        kinds.setdefault("whole numbers" if whole else "fractions", pair.map_path)
+        kinds.setdefault("whole numbers" if whole else "fractions", path)
     if len(kinds) > 1:
         raise InputError(
             f"The score map {kinds['whole numbers']} holds whole numbers, as 16-bit images do, and "
             f"{kinds['fractions']} holds fractions, so their scores cannot be compared: write all maps in one format."
         )
-    return stack
-
-
-def _from(floor: float, image: NormalScores) -> NormalScores:
-    """Keep the scores from the floor on, in an array of their own."""
-    return NormalScores(image.pixels, np.concatenate([part.scores for part in exact.select([image], floor)]))
 
 
 def score_files(
@@ -244,13 +243,14 @@ def score_files(
     floor = memory.floor
     with tqdm(total=len(pairs), desc="Score maps", unit="map", disable=None) as progress:
         for index in np.flatnonzero(normal).tolist():
-            stack = _read_pair(replace(pairs[index], mask_path=None), kinds)  # which is empty, if there is one
+            stack = _stack(replace(pairs[index], mask_path=None))  # which is empty, if there is one
             memory.add(stack)
+            _check_kind(stack, pairs[index].map_path, kinds)
             if keep_highest:
-                highest.append(_from(memory.floor, NormalScores(stack.pixels, stack.maps.ravel())))
+                highest += exact.select(exact.normal_parts(stack), memory.floor)
                 if memory.floor > floor:
                     floor = memory.floor
-                    highest = [_from(floor, image) for image in highest]
+                    highest = exact.select(highest, floor)
             progress.update()
         normals = memory.normals()
         checks.check_enough_normal_pixels(normals.num_pixels, lower)
@@ -258,7 +258,9 @@ def score_files(
         exact.check_operating_points(curve, upper)
         table = exact.lengths(curve, lower, upper)
         for index, bits in anomalous.items():
-            ((_, counts, scores),) = exact.mask_scores([_read_pair(pairs[index], kinds, bits)])
+            stack = _stack(pairs[index], bits)
+            _check_kind(stack, pairs[index].map_path, kinds)
+            ((_, counts, scores),) = exact.mask_scores([stack])
             aupimos[index] = exact.mean_lengths(counts, scores, table)[0]
             if keep_highest:
                 of_masks[index] = scores

@@ -187,3 +187,18 @@ def test_beyond_its_size_the_budget_grows_with_the_set():
     assert sum(map(len, memory.normal)) <= 8 * 1e-2 * 300 * 100
     expected = aupimo_scores(maps, masks, (1e-3, 1e-2)).numpy()
     np.testing.assert_array_equal(scores_of(memory, 1e-3), expected)
+
+
+@pytest.mark.parametrize(("budget", "seen"), [(10**6, 0), (300, 0), (300, 8), (700, 8)])
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_a_score_that_is_not_finite_is_found_wherever_normal_scores_are_read_first(budget, seen, value):
+    # copied, compared with a floor, or among those from which a floor is chosen
+    random = np.random.default_rng(0)
+    memory = Memory(0.1, budget)
+    if seen:
+        memory.add(stack(random.standard_normal((seen, 10, 10)), np.zeros((seen, 10, 10), bool)))
+    maps, masks = random.standard_normal((9, 10, 10)), np.zeros((9, 10, 10), bool)
+    masks[::3, 4:6] = True  # between the normal ones
+    maps[7, 9, 9] = value
+    with pytest.raises(InputError, match=f"the map of image 7 holds {value}"):
+        memory.add(stack(maps, masks))
