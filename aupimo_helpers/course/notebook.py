@@ -146,6 +146,9 @@ class Running:
     ) -> None:
         from nbclient import NotebookClient
 
+        for cell in notebook.cells:
+            if cell.cell_type == "code":  # below a cell that fails, nothing of an earlier run is left
+                cell.outputs, cell.execution_count = [], None
         self._notebook, self._on_cell = notebook, on_cell
         self._current = self._peak = 0
         self._errors: list[BaseException] = []

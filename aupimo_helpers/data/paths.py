@@ -3,6 +3,7 @@
 import os
 import re
 from collections.abc import Iterable
+from itertools import chain
 from pathlib import Path, PurePosixPath
 
 from aupimo_helpers.errors import InputError
@@ -29,11 +30,14 @@ def defect_types(image_paths: Iterable[str], is_anomalous: Iterable[bool]) -> li
 
 def relative_path(path: str | Path, data_root: str | Path) -> str:
     """Give an image's path relative to the data root, with forward slashes."""
-    # With and without links resolved: a category folder, or the root itself, may be a link to another disk.
-    for absolute in (os.path.abspath, os.path.realpath):
-        file, root = Path(absolute(path)), Path(absolute(data_root))
-        if file.is_relative_to(root):
-            return file.relative_to(root).as_posix()
+    root, file = (Path(os.path.abspath(each)) for each in (data_root, path))  # noqa: PTH100  it leaves links as they are
+    if file.is_relative_to(root):
+        return file.relative_to(root).as_posix()
+    # The root, a source's folder or a category's may be a link to another disk, and anomalib resolves links.
+    file = Path(os.path.realpath(path))
+    for place in chain([root], root.glob("*"), root.glob("*/*")):
+        if (place == root or place.is_symlink()) and file.is_relative_to(place.resolve()):
+            return (place.relative_to(root) / file.relative_to(place.resolve())).as_posix()
     if not Path(path).is_absolute():
         return PurePosixPath(path).as_posix()
     raise InputError(

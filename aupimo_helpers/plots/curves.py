@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike
 
 from aupimo_helpers.errors import InputError
 from aupimo_helpers.plots.images import show_image
-from aupimo_helpers.plots.style import NORMAL_COLOR, OKABE_ITO, PERCENT, ZONE_COLOR, colors, superscript
+from aupimo_helpers.plots.style import NORMAL_COLOR, OKABE_ITO, PERCENT, ZONE_COLOR, colors, superscript, wrap
 
 if TYPE_CHECKING:
     from aupimo_helpers.metrics import PIMOCurves
@@ -122,7 +122,7 @@ def plot_pimo_curves(
     for tpr, defect in zip(tprs[anomalous], names, strict=True):
         ax.plot(fpr, tpr, color=palette[defect], alpha=0.45, linewidth=0.8)
     for defect, color in palette.items():
-        ax.plot([], [], color=color, linewidth=2, label=defect)
+        ax.plot([], [], color=color, linewidth=2, label=wrap(defect))
     mean = tprs[anomalous].mean(axis=0)
     ax.plot(fpr, mean, color="black", linewidth=2.5, label=f"mean of {anomalous.sum()} images")
     return ax

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator, MultipleLocator
 
 from aupimo_helpers.plots.scores import score_boxes
-from aupimo_helpers.plots.style import NORMAL_COLOR, OKABE_ITO, PERCENT, colors
+from aupimo_helpers.plots.style import NORMAL_COLOR, OKABE_ITO, PERCENT, colors, wrap
 
 if TYPE_CHECKING:
     from aupimo_helpers.stats import ManyComparison, PairComparison
@@ -41,7 +41,7 @@ def paired_scatter(
     for number, (defect, color) in enumerate(colors(groups).items()):
         group = scores[groups == defect]
         marker = "osD^vP"[number // len(OKABE_ITO) % 6]  # colours repeat from the eighth type on
-        ax.scatter(group[a], group[b], s=28, color=color, marker=marker, alpha=0.75, linewidth=0, label=defect)
+        ax.scatter(group[a], group[b], s=28, color=color, marker=marker, alpha=0.75, linewidth=0, label=wrap(defect))
     if defects is not None:
         ax.legend(title="defect", loc="upper left", bbox_to_anchor=(1, 1))
     ax.set(xlim=(-0.03, 1.03), ylim=(-0.03, 1.03), aspect="equal")

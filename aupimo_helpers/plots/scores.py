@@ -16,7 +16,7 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike
 
 from aupimo_helpers.errors import InputError
-from aupimo_helpers.plots.style import OKABE_ITO, PERCENT, colors
+from aupimo_helpers.plots.style import OKABE_ITO, PERCENT, colors, wrap
 
 _LABEL = "AUPIMO (recall in one image)"
 
@@ -129,7 +129,7 @@ def scores_against(
     ax = ax or plt.figure().gca()
     for defect, color in colors(known["defect"]).items():
         group = known[known["defect"] == defect]
-        ax.scatter(group[column], group["aupimo"], s=22, color=color, alpha=0.8, linewidths=0, label=defect)
+        ax.scatter(group[column], group["aupimo"], s=22, color=color, alpha=0.8, linewidths=0, label=wrap(defect))
     ax.set(ylim=(-0.03, 1.03), xlabel=xlabel or column, ylabel=_LABEL, title=title)
     ax.yaxis.set_major_formatter(PERCENT)
     if legend:

@@ -34,14 +34,17 @@ def percent(digits: int = 0) -> Callable[[float], str]:
 
 
 def wrap(name: str, width: int = 20) -> str:
-    """Break a name that is too long for the title of a small picture into lines, after underscores where it has any.
+    """Break a name that is too long for a title or a legend into lines, after underscores where it has any.
+
+    Matplotlib leaves a label that begins with an underscore out of legends: it gets a space of no width before it.
 
     Example:
         >>> print(wrap("long_name_of_a_kind_of_defect"))
         long_name_of_a_
         kind_of_defect
     """
-    return fill(name.replace("_", "_ "), width).replace("_ ", "_")
+    hidden = "\u200b" if name.startswith("_") else ""
+    return hidden + fill(name.replace("_", "_ "), width).replace("_ ", "_")
 
 
 def superscript(number: str) -> str:

@@ -91,6 +91,7 @@ def test_bad_input_ends_in_one_sentence_and_1(arguments, sentence, tmp_path, mon
     assert captured.out == ""
 
 
+@pytest.mark.slow
 def test_a_failed_download_ends_in_one_sentence_without_a_stack_trace(tmp_path):
     patched = (
         "import sys; from anomalib.data.datamodules.image import mvtecad\n"

@@ -2,6 +2,7 @@ import gc
 import warnings
 from pathlib import Path
 
+import nbformat
 import pytest
 
 from aupimo_helpers.course.notebook import course, execute, notebooks_folder, read, read_with_parameters
@@ -62,7 +63,11 @@ class TestExecute:
         ],
     )
     def test_a_failure_is_one_line_with_the_cells_number(self, write, folder, cell, message):
-        execution = run(write(folder / "01_toy.ipynb", cell, "print('not reached')"))
+        path = write(folder / "01_toy.ipynb", cell, "print('not reached')")
+        committed = read(path)
+        committed.cells[-1].outputs = [nbformat.v4.new_output("stream", text="of an earlier run")]
+        nbformat.write(committed, path)
+        execution = run(path)
         assert str(execution.failure).startswith(message)
         assert "\n" not in str(execution.failure)
         assert not any(output.get("name") == "stdout" for output in outputs(execution.notebook))

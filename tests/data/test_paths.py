@@ -16,17 +16,17 @@ def test_a_path_begins_below_the_data_root(tmp_path):
     assert relative_path("own/a/0.png", tmp_path) == "own/a/0.png"
 
 
-@pytest.mark.parametrize("linked", ["root", "category"])
-def test_links_to_another_disk_are_followed(tmp_path, linked):
-    for name in ("disk/own/a", "datasets/own"):
-        (tmp_path / name).mkdir(parents=True)
-    if linked == "root":
-        (tmp_path / "link").symlink_to(tmp_path / "disk")
-        assert relative_path(tmp_path / "disk" / "own" / "a" / "0.png", tmp_path / "link") == "own/a/0.png"
-    else:
-        (tmp_path / "datasets" / "own" / "a").symlink_to(tmp_path / "disk" / "own" / "a")
-        path = tmp_path / "datasets" / "own" / "a" / "0.png"
-        assert relative_path(path, tmp_path / "datasets") == "own/a/0.png"
+@pytest.mark.parametrize("linked", ["", "own", "own/a"])
+@pytest.mark.parametrize("resolved", [False, True])
+def test_links_to_another_disk_are_followed(tmp_path, linked, resolved):
+    """anomalib gives paths in which all links are resolved."""
+    (tmp_path / "disk" / "there").mkdir(parents=True)
+    root = tmp_path / "datasets"
+    (root / linked).parent.mkdir(parents=True, exist_ok=True)
+    (root / linked).symlink_to(tmp_path / "disk" / "there")
+    (root / "own" / "a").mkdir(parents=True, exist_ok=True)
+    path = root / "own" / "a" / "test" / "0.png"
+    assert relative_path(path.resolve() if resolved else path, root) == "own/a/test/0.png"
 
 
 def test_an_image_outside_is_named(tmp_path, monkeypatch):

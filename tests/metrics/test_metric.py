@@ -464,7 +464,9 @@ WORKER = Path(__file__).with_name("distributed_worker.py")
 SPLITS = ["0:11,11:16", "0:16,16:16"]
 
 
-@pytest.mark.parametrize(("dtype", "budget"), [(torch.float32, None), (torch.float64, 3000)])
+@pytest.mark.parametrize(
+    ("dtype", "budget"), [(torch.float32, None), pytest.param(torch.float64, 3000, marks=pytest.mark.slow)]
+)
 def test_two_processes_give_the_bits_of_one(test_set, tmp_path, dtype, budget):
     maps, masks = test_set(dtype=dtype)
     torch.save((maps, masks, budget), tmp_path / "data.pt")

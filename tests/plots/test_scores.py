@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 
 from aupimo_helpers.errors import InputError
-from aupimo_helpers.plots import scores
+from aupimo_helpers.plots import models, scores
 
 
 @pytest.fixture
@@ -84,3 +84,13 @@ def test_what_cannot_be_drawn_is_refused(table):
         scores.score_histogram([0.1, 55.0])
     with pytest.raises(InputError, match="no column 'severity', only defect, aupimo, mask_area"):
         scores.scores_against(table, "severity")
+
+
+def test_no_kind_of_defect_is_missing_from_a_legend(table):
+    """Matplotlib leaves out labels that begin with an underscore."""
+    hidden = table.assign(defect="_x", mask_area=range(len(table)), a=table["aupimo"])
+    drawn = [
+        scores.scores_against(hidden, "mask_area"),
+        models.paired_scatter(hidden, "a", "aupimo", defects=hidden["defect"]),
+    ]
+    assert [[text.get_text().strip("\u200b") for text in ax.get_legend().get_texts()] for ax in drawn] == [["_x"]] * 2
