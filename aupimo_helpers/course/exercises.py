@@ -76,12 +76,11 @@ def verdict(code: str, names: Mapping[str, Any], answer: object, number: str) ->
             f"The solution of exercise {number} cannot be run here ({type(error).__name__}: {error}): run all cells "
             "above, and keep the names they define."
         ) from error
+    hint = next((hint for wrong, hint in space.get("mistakes", ()) if same(answer, wrong)), "")
     if same(answer, space["answer"]):
-        return f"Exercise {number}: right."
-    for wrong, hint in space.get("mistakes", ()):
-        if same(answer, wrong):
-            return f"Exercise {number}: not yet. {hint}"
-    return f"Exercise {number}: not yet. Try again, or unfold the solution below."
+        alike = f" On these images a common mistake gives the same answer; its hint is: {hint}" if hint else ""
+        return f"Exercise {number}: right.{alike}"
+    return f"Exercise {number}: not yet. {hint or 'Try again, or unfold the solution below.'}"
 
 
 def same(answer: object, expected: object) -> bool:

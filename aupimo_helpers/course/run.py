@@ -79,24 +79,14 @@ def run_course(
         while waiting or running:
             while waiting and len(running) < at_once and not _must_wait(notebooks[waiting[0]], running, notebooks):
                 number = waiting.pop(0)
-                path = notebooks[number]
-                title = f"{number + 1}/{len(notebooks)} {path.stem}"
-                tqdm.write(f"[{number + 1}/{len(notebooks)}] {path.stem} ...", file=console.file)
-                known = parameter_names(read(path))
-                notebook = read_with_parameters(path, {k: v for k, v in parameters.items() if k in known})
-                # a terminal shows the cells as they run
-                live = {"file": console.file, "disable": not console.is_terminal, "leave": False}
-                cells = tqdm(desc=title, total=len(notebook.cells), unit="cell", **live)
-                on_cell = partial(_advance, cells)
-                running[number] = Running(notebook, path.parent, on_cell=on_cell, environment=environment), cells
+                place = f"{number + 1}/{len(notebooks)}"
+                running[number] = _start(notebooks[number], place, parameters, console, environment)
             for number, (one, cells) in list(running.items()):
                 if execution := one.poll():
                     del running[number]
                     cells.close()
-                    row = run.rows[number] = _ran(run.rows[number], execution)
-                    execution.notebook.metadata[KEPT] = {**ran_on, "row": asdict(row)}
-                    with atomic_file(results_dir / notebooks[number].name) as temporary:
-                        temporary.write_text(nbformat.writes(execution.notebook) + "\n", encoding="utf-8")
+                    run.rows[number] = _keep(run.rows[number], execution, results_dir, ran_on)
+                    row = run.rows[number]
                     line = f"      {row.name} {row.status} in {row.seconds:.1f} s {row.message}".rstrip()
                     tqdm.write(line, file=console.file)
     except BaseException as error:
@@ -111,6 +101,18 @@ def run_course(
     return run
 
 
+def _start(
+    path: Path, place: str, parameters: Mapping[str, Any], console: Console, environment: Mapping[str, str]
+) -> tuple[Running, tqdm]:
+    """Start a notebook, with those of the parameters that it has; a terminal shows its cells as they run."""
+    tqdm.write(f"[{place}] {path.stem} ...", file=console.file)
+    known = parameter_names(read(path))
+    notebook = read_with_parameters(path, {k: v for k, v in parameters.items() if k in known})
+    live = {"file": console.file, "disable": not console.is_terminal, "leave": False}
+    cells = tqdm(desc=f"{place} {path.stem}", total=len(notebook.cells), unit="cell", **live)
+    return Running(notebook, path.parent, on_cell=partial(_advance, cells), environment=environment), cells
+
+
 def _must_wait(notebook: Path, running: Iterable[int], notebooks: Sequence[Path]) -> bool:
     return notebook.name[:2] > _FITS and any(notebooks[number].name.startswith(_FITS) for number in running)
 
@@ -119,14 +121,19 @@ def _advance(cells: tqdm, *_: int) -> None:
     cells.update()
 
 
-def _ran(row: Row, execution: Execution) -> Row:
-    return replace(
+def _keep(row: Row, execution: Execution, results_dir: Path, ran_on: Mapping[str, Any]) -> Row:
+    """Write an executed copy, with what became of it, and give its row of the index."""
+    row = replace(
         row,
         status="FAILED" if execution.failure else "passed",
         seconds=execution.seconds,
         peak_memory_gb=execution.peak_memory_gb,
         message=execution.failure or "",
     )
+    execution.notebook.metadata[KEPT] = {**ran_on, "row": asdict(row)}
+    with atomic_file(results_dir / f"{row.name}.ipynb") as temporary:
+        temporary.write_text(nbformat.writes(execution.notebook) + "\n", encoding="utf-8")
+    return row
 
 
 def _in_order(notebooks: Sequence[Path], at_once: int) -> list[int]:

@@ -42,6 +42,14 @@ def test_the_solution_is_computed_on_the_readers_data():
     assert verdict(CODE, {"values": [10, 20]}, 15, "05.1").endswith("right.")
 
 
+def test_where_a_mistake_leads_to_the_right_answer_it_is_named():
+    said = verdict(CODE, {"values": [0, 0]}, 0, "05.1")
+    assert said == (
+        "Exercise 05.1: right. On these images a common mistake gives the same answer; its hint is: That is the sum: "
+        "divide it."
+    )
+
+
 def test_a_solution_that_cannot_be_run_says_what_to_do():
     with pytest.raises(AupimoError, match=r"05\.1 cannot be run here \(NameError: .*values.*\): run all cells above"):
         verdict(CODE, {}, 2, "05.1")
