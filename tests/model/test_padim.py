@@ -1,9 +1,5 @@
-import os
 import subprocess
-import sys
-import textwrap
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -26,7 +22,6 @@ from aupimo_helpers.model import padim as module
 pytestmark = pytest.mark.slow
 
 SETTINGS = PadimSettings(image_size=(64, 64))
-ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -65,17 +60,6 @@ def results(tmp_path_factory):
 @pytest.fixture(scope="module")
 def predictions(data_root, results):
     return predict("own/tiles", data_root, results, SETTINGS)
-
-
-def run_python(code, **environment):
-    return subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(code)],
-        capture_output=True,
-        text=True,
-        timeout=300,
-        env=os.environ | {"PYTHONPATH": str(ROOT)} | environment,
-        check=False,
-    )
 
 
 def test_predictions_are_maps_masks_and_relative_paths(predictions):
@@ -133,7 +117,7 @@ def test_fitted_padim_refuses_what_the_cache_cannot_know(data_root, results):
         fitted_padim("own/tiles", data_root, results, SETTINGS, pre_processor=False)
 
 
-def test_a_cached_prediction_needs_no_anomalib(data_root, results, predictions):
+def test_a_cached_prediction_needs_no_anomalib(run_python, data_root, results, predictions):
     code = f"""
         import sys
         from aupimo_helpers.model import PadimSettings, predict
@@ -299,7 +283,7 @@ def test_no_batches_are_no_predictions(tmp_path):
         Predictions.from_batches([], tmp_path)
 
 
-def test_a_run_says_nothing_but_what_is_new(data_root, tmp_path):
+def test_a_run_says_nothing_but_what_is_new(run_python, data_root, tmp_path):
     code = f"""
         import logging, warnings
         from aupimo_helpers.model import PadimSettings, make_engine, make_padim

@@ -1,10 +1,6 @@
 import hashlib
 import http.server
-import os
 import shutil
-import subprocess
-import sys
-import textwrap
 import threading
 from importlib.util import find_spec
 from pathlib import Path
@@ -16,19 +12,6 @@ from aupimo_helpers.errors import AupimoError, DownloadError, InputError, Missin
 from aupimo_helpers.model import PadimSettings, make_padim, padim, predict, weights
 
 pytestmark = pytest.mark.slow
-
-ROOT = Path(__file__).resolve().parents[2]
-
-
-def run_python(code, **environment):
-    return subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(code)],
-        capture_output=True,
-        text=True,
-        timeout=300,
-        env=os.environ | {"PYTHONPATH": str(ROOT)} | environment,
-        check=False,
-    )
 
 
 WEIGHTS = """
@@ -54,7 +37,7 @@ class Refusing(http.server.BaseHTTPRequestHandler):
 
 
 @pytest.mark.parametrize("status", [404, 500, None])
-def test_weights_that_cannot_be_had_are_one_sentence_at_once(tmp_path, status):
+def test_weights_that_cannot_be_had_are_one_sentence_at_once(run_python, tmp_path, status):
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Refusing)
     server.status, server.asked = status, 0
     address = f"http://127.0.0.1:{server.server_port}"
