@@ -4,8 +4,8 @@ All scores of normal images are kept until a budget is full. Then one floor is r
 it is dropped, at least half a budget of the highest scores stays, and images that come later are compared with the
 floor. The floor is raised again whenever the budget is full again. At and above it nothing is missing, so the shared
 FPR is exact there; if it reaches the upper bound U within that range, the result is certified: no score that was
-dropped could change it. Of an anomalous image, the scores of its mask's pixels are kept, those below the floor only
-as a number: they add nothing at any threshold above it.
+dropped could change it. Of an anomalous image, the scores of its mask's pixels are kept; when the floor is raised,
+those below it are only counted from then on: they add nothing at any threshold above it.
 
 With N normal images of at most p pixels the shared FPR at the floor is at least (budget / 2) / (N p). So nothing is
 ever refused for N p <= budget / (2 U), for any order of the images and any split over processes (of which the highest
