@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike
 
 from aupimo_helpers.errors import InputError
 from aupimo_helpers.metrics import checks
-from aupimo_helpers.metrics.exact import Normals, NormalScores
+from aupimo_helpers.metrics.exact import Normals, NormalScores, normal_parts
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
@@ -55,6 +55,9 @@ def reweighted_scores(
     References:
         B. Efron, R. J. Tibshirani, An Introduction to the Bootstrap (1993), sections 6 and 11.
     """
+    for stack in checks.make_stacks(anomaly_maps, masks):  # refuses what is wrong with them
+        for part in normal_parts(stack):
+            part.copy()
     inside = [np.asarray(mask) != 0 for mask in masks]
     of_masks = [np.asarray(scores)[mask] for scores, mask in zip(anomaly_maps, inside, strict=True)]
     normal = [

@@ -70,3 +70,12 @@ def test_the_only_normal_image_cannot_be_left_out():
     assert reweighted_scores(maps, masks, [[1]]).shape == (1, 2)
     with pytest.raises(InputError, match="only normal image"):
         reweighted_scores(maps, masks, 1 - np.eye(1))
+
+
+@pytest.mark.parametrize("image", [0, 2])
+def test_a_score_that_is_no_number_is_refused(image):
+    maps, masks = np.random.default_rng(0).random((3, 40, 40)), np.zeros((3, 40, 40), dtype=bool)
+    masks[2, :9, :9] = True
+    maps[image, 3, 3] = np.nan
+    with pytest.raises(InputError, match=f"the map of image {image} holds nan"):
+        reweighted_scores(maps, masks, 1 - np.eye(2), (1e-2, 1e-1))
