@@ -4,8 +4,8 @@ All scores of normal images are kept until a budget is full. Then one floor is r
 it is dropped, at least half a budget of the highest scores stays, and images that come later are compared with the
 floor. The floor is raised again whenever the budget is full again. At and above it nothing is missing, so the shared
 FPR is exact there; if it reaches the upper bound U within that range, the result is certified: no score that was
-dropped could change it. Of an anomalous image, the scores of its mask's pixels are kept; when the floor is raised,
-those below it are only counted from then on: they add nothing at any threshold above it.
+dropped could change it. Of an anomalous image, the scores of its mask's pixels are kept; those below the floor are
+dropped now and then, and only counted: they add nothing at any threshold above it.
 
 With N normal images of at most p pixels the shared FPR at the floor is at least (budget / 2) / (N p). So nothing is
 ever refused for N p <= budget / (2 U), for any order of the images and any split over processes (of which the highest
@@ -85,8 +85,8 @@ class Memory:
         new = list(exact.normal_parts(stack))
         room = self.budget - sum(map(len, self.normal)) - sum(len(part.scores) for part in new)
         rows = np.zeros((len(stack.mask_pixels), 4), dtype=np.int64)
-        rows[:, 0], rows[:, 1], rows[:, 3] = stack.pixels, stack.mask_pixels, DTYPES.index(stack.dtype)
-        rows[:, 2] = stack.mask_pixels
+        rows[:, 0], rows[:, 3] = stack.pixels, DTYPES.index(stack.dtype)
+        rows[:, 1] = rows[:, 2] = stack.mask_pixels
         self.masks.append(stack.mask_scores)
         self.records.append(rows.ravel())
         self.floors = self.floors or [np.array([-math.inf])]
@@ -95,6 +95,8 @@ class Memory:
             self._raise_floor(new)
         else:
             self._append(exact.select(new, floor) if floor > -math.inf else map(NormalScores.copy, new))
+        if len(self.masks) > 2 * _CHUNKS and self.floor > -math.inf:
+            self._keep_from(self.floor, self._parts())
         for chunks in self.lists:
             if len(chunks) > 2 * _CHUNKS:
                 chunks[_CHUNKS:] = [np.concatenate(chunks[_CHUNKS:])]

@@ -55,16 +55,13 @@ def reweighted_scores(
     References:
         B. Efron, R. J. Tibshirani, An Introduction to the Bootstrap (1993), sections 6 and 11.
     """
-    for stack in checks.make_stacks(anomaly_maps, masks):  # refuses what is wrong with them
+    normal: list[NormalScores] = []
+    of_masks: list[np.ndarray] = []
+    for stack in checks.make_stacks(anomaly_maps, masks):
         for part in normal_parts(stack):
-            part.copy()
-    inside = [np.asarray(mask) != 0 for mask in masks]
-    of_masks = [np.asarray(scores)[mask] for scores, mask in zip(anomaly_maps, inside, strict=True)]
-    normal = [
-        NormalScores(scores.size, np.asarray(scores).ravel())
-        for scores, mask in zip(map(np.asarray, anomaly_maps), inside, strict=True)
-        if not mask.any()
-    ]
+            images = part.copy().scores.reshape(-1, stack.pixels)
+            normal += [NormalScores(stack.pixels, scores) for scores in images]
+        of_masks += np.split(stack.mask_scores, np.cumsum(stack.mask_pixels)[:-1])
     return reweight(normal, of_masks, [len(scores) for scores in of_masks], weights, fpr_bounds)
 
 

@@ -202,3 +202,14 @@ def test_a_score_that_is_not_finite_is_found_wherever_normal_scores_are_read_fir
     maps[7, 9, 9] = value
     with pytest.raises(InputError, match=f"the map of image 7 holds {value}"):
         memory.add(stack(maps, masks))
+
+
+def test_scores_of_masks_below_the_floor_do_not_pile_up():
+    random = np.random.default_rng(0)
+    memory = Memory(0.1, 1000)
+    memory.add(stack(random.standard_normal((50, 8, 8)), np.zeros((50, 8, 8), bool)))
+    assert memory.floor > -math.inf
+    for _ in range(1000):
+        memory.add(stack(random.standard_normal((1, 8, 8)) - 9, np.ones((1, 8, 8), bool)))
+    assert sum(map(len, memory.masks)) <= 65 * 64
+    assert len(memory.images) == 1050

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
@@ -79,3 +80,11 @@ def test_a_score_that_is_no_number_is_refused(image):
     maps[image, 3, 3] = np.nan
     with pytest.raises(InputError, match=f"the map of image {image} holds nan"):
         reweighted_scores(maps, masks, 1 - np.eye(2), (1e-2, 1e-1))
+
+
+def test_tensors_are_taken_as_the_metric_takes_them():
+    maps, masks = torch.rand(3, 40, 40, generator=torch.Generator().manual_seed(0)), torch.zeros(3, 40, 40).bool()
+    masks[2, :9, :9] = True
+    maps = maps.bfloat16().requires_grad_()
+    found = reweighted_scores(maps, masks, np.ones((1, 2)), (1e-2, 1e-1))[0]
+    np.testing.assert_allclose(found, aupimo_scores(maps, masks, (1e-2, 1e-1)), rtol=1e-12)
