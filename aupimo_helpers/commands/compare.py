@@ -1,6 +1,7 @@
 """``aupimo compare``: the comparison of notebook 09, from saved score files or from score maps."""
 
 import argparse
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -77,6 +78,12 @@ def _are_folders(options: argparse.Namespace) -> bool:
     return bool(folders)
 
 
+def without_formats(table: "pd.DataFrame") -> "pd.DataFrame":
+    """Name images by what the formats and layouts of their maps leave alike, unless two would get one name."""
+    short = [os.path.splitext(path.removeprefix("test/"))[0] for path in table["image_path"]]  # noqa: PTH122
+    return table.assign(image_path=short) if len(set(short)) == len(short) else table
+
+
 def _compare(options: argparse.Namespace) -> int:
     paths: list[Path] = options.models
     names: list[str] = options.names or model_names(paths)
@@ -106,13 +113,10 @@ def _compare(options: argparse.Namespace) -> int:
         given = {**which_are_normal(options), "keep_highest": True}
         for name, path in zip(names, paths, strict=True):
             scored[name] = score_files(path, options.masks, tuple(options.fpr_bounds or (1e-5, 1e-4)), **given)
-        # Formats and layouts may differ: an image is known by its map's path without these.
-        tables = {
-            name: score_table(each.aupimos, [Path(path.removeprefix("test/")).with_suffix("") for path in each.paths])
-            for name, each in scored.items()
-        }
+        tables = {name: score_table(each.aupimos, each.paths) for name, each in scored.items()}
     else:
         tables = {name: load_scores(path) for name, path in zip(names, paths, strict=True)}
+    tables = {name: without_formats(table) for name, table in tables.items()}
     scores = pair_scores(tables)
     pairs = compare_pairs(scores, seed=options.seed)
     if from_maps:

@@ -70,9 +70,8 @@ def _score(options: argparse.Namespace) -> int:
     if page:
         from aupimo_helpers.course.report import Report, write_report
 
-        lists = [("Normal, though not in a folder called good", _normal_lines(table)), ("Worth a look", notes)]
         name = Path(options.maps).resolve().name
-        write_report(page, Report(name, scores, notes=[pair for pair in lists if pair[1]]))
+        write_report(page, Report(name, scores, notes=[("Worth a look", notes)] if notes else []))
         print(f"Read it: {page}")
     if options.explore:
         from aupimo_helpers.course.explorer import write_explorer
@@ -82,16 +81,6 @@ def _score(options: argparse.Namespace) -> int:
     return 0
 
 
-def _normal_lines(table: "pd.DataFrame") -> list[str]:
-    from aupimo_helpers.scores.maps import normal_by_folder
-
-    by_folder = normal_by_folder(table["image_path"].tolist(), table["aupimo"].isna().tolist())
-    return [
-        f"{count} of the {of_all} images in {folder} are normal: no mask marks a pixel"
-        for folder, (count, of_all) in by_folder.items()
-    ]
-
-
 def _print(table: "pd.DataFrame", output: Path) -> None:
     from rich.console import Console
     from rich.table import Table
@@ -99,8 +88,6 @@ def _print(table: "pd.DataFrame", output: Path) -> None:
     console = Console(markup=False, emoji=False, highlight=False)
     anomalous = table.dropna(subset="aupimo").sort_values("aupimo", kind="stable")
     console.print(f"{len(table) - len(anomalous)} normal and {len(anomalous)} anomalous images")
-    for line in _normal_lines(table):
-        console.print(line, soft_wrap=True)
     summary = Table("AUPIMO", "", title="Anomalous images", title_justify="left")
     summary.add_row("mean", f"{anomalous['aupimo'].mean():.4f}")
     for name, share in {"lower quartile": 0.25, "median": 0.5, "upper quartile": 0.75}.items():

@@ -19,7 +19,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     add_maps(parser, source)
     text = "instead of maps: a file of scores, as `aupimo score` writes it; its thresholds are printed"
     source.add_argument("--scores", metavar="FILE.json", type=Path, help=text)
-    text = "highest shared FPR (default: 1e-4); the normal images must have 10 / FPR pixels or more"
+    text = "highest shared FPR (default: 1e-4); the normal images must have more than 1 / FPR pixels"
     parser.add_argument("--fpr", type=float, help=text)
     parser.set_defaults(handler=_threshold)
 

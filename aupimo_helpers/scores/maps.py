@@ -6,6 +6,7 @@ no PyTorch is imported.
 """
 
 import shlex
+import warnings
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -18,7 +19,7 @@ from tqdm import tqdm
 
 from aupimo_helpers.data import images
 from aupimo_helpers.data.pictures import NORMAL_NAMES, NORMAL_TEST_NAMES
-from aupimo_helpers.errors import InputError, MissingError, Problem, ProblemError, collecting
+from aupimo_helpers.errors import AupimoWarning, InputError, MissingError, Problem, ProblemError, collecting
 from aupimo_helpers.files import walk
 from aupimo_helpers.metrics import checks, exact
 from aupimo_helpers.metrics.checks import Stack
@@ -176,24 +177,33 @@ def _anomalous(pairs: Sequence[Pair]) -> dict[int, np.ndarray | None]:
     return anomalous
 
 
-def normal_by_folder(names: Sequence[str], normal: Sequence[bool]) -> dict[str, tuple[int, int]]:
-    """Of every folder not called good (or normal, or ok) that has normal images: their number, and that of all."""
-    folders = [str(PurePosixPath(name).parent) for name in names]
+def _check_normal(pairs: Sequence[Pair], normal: Sequence[bool], confirmed: Sequence[str]) -> None:
+    """Refuse folders of which all images came out normal, unless the user has said so; warn where some did."""
+    folders = [str(PurePosixPath(pair.name).parent) for pair in pairs]
+    if unknown := set(confirmed).difference(folders):
+        raise InputError(f"--normal-folder {min(unknown)}: none of the score maps lies in such a folder, correct it.")
     count, normals = Counter(folders), Counter(compress(folders, normal))
     good = {*NORMAL_NAMES, *NORMAL_TEST_NAMES}
-    return {name: (n, count[name]) for name, n in normals.items() if good.isdisjoint(name.lower().split("/"))}
-
-
-def _require_confirmed(names: Sequence[str], normal: Sequence[bool], confirmed: Sequence[str]) -> None:
-    """Refuse folders of which all images came out normal, unless the user has said so."""
-    if unknown := set(confirmed) - {str(PurePosixPath(name).parent) for name in names}:
-        raise InputError(f"--normal-folder {min(unknown)}: none of the score maps lies in such a folder, correct it.")
-    by_folder = normal_by_folder(names, normal)
-    if unclear := [folder for folder, (n, count) in by_folder.items() if n == count and folder not in confirmed]:
+    doubtful = [name for name in normals if good.isdisjoint(name.lower().split("/")) and name not in confirmed]
+    if unclear := [folder for folder in doubtful if normals[folder] == count[folder]]:
         say = " ".join(f"--normal-folder {shlex.quote(folder)}" for folder in unclear)
         raise InputError(
             f"All images in {', '.join(unclear)} would count as normal, since no mask marks a pixel in them: add "
             f"their masks, or confirm it with {say}."
+        )
+    for folder in doubtful if len(count) > 1 else ():  # in one flat folder both kinds are no surprise
+        names = [
+            pair.stem
+            for pair, own, is_normal in zip(pairs, folders, normal, strict=True)
+            if is_normal and own == folder
+        ]
+        shown = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+        counts, them = ("counts", "it") if len(names) == 1 else ("count", "them")
+        warnings.warn(
+            f"{len(names)} of the {count[folder]} images in {folder} {counts} as normal, since no mask marks a pixel "
+            f"in {them}: {shown}. If there is a defect in {them}, add the mask.",
+            AupimoWarning,
+            stacklevel=3,
         )
 
 
@@ -233,7 +243,7 @@ def score_files(
     checks.check_both_classes(len(pairs) - len(anomalous), len(anomalous))
     normal = np.full(len(pairs), fill_value=True)
     normal[list(anomalous)] = False
-    _require_confirmed([pair.name for pair in pairs], normal.tolist(), normal_folders)
+    _check_normal(pairs, normal.tolist(), normal_folders)
     pictures = None if images_folder is None else _image_of_each(images_folder, pairs)
     aupimos = np.full(len(pairs), np.nan)
     kinds: dict[str, Path] = {}

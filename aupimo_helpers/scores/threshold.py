@@ -28,7 +28,8 @@ class Threshold:
 def find_threshold(maps_folder: str | Path, masks_folder: str | Path, fpr: float, **which: Any) -> Threshold:  # noqa: ANN401
     """Find the threshold for score maps and masks on disk; ``which`` are normal, `score_files` is told."""
     fpr = check_rate(fpr, "--fpr")
-    scores = score_files(maps_folder, masks_folder, (fpr / 10, fpr), **which, keep_highest=True)
+    # AUPIMO, which is not used, needs a lower bound: one so near asks for no more normal pixels than the rate does.
+    scores = score_files(maps_folder, masks_folder, (fpr * (1 - 1e-9), fpr), **which, keep_highest=True)
     normal = scores.normal
     threshold, reached = _lowest(normal, fpr)
     marked = np.array([(image.scores >= threshold).sum() for image in normal])

@@ -71,6 +71,21 @@ class TestComparing:
         assert text.count("12/0/0") == 2
         assert (tmp_path / "three.png").stat().st_size > 10_000
 
+    def test_formats_and_layouts_of_maps_may_differ(self, three, tmp_path, capsys):
+        other = save(tmp_path / "other.json", BASE + 0.1, [f"{path.removesuffix('.png')}.tiff" for path in PATHS])
+        content = Path(other).read_text().replace("good/000.png", "good/000.tiff")
+        Path(other).write_text(content)
+        assert main(["compare", three[0], other, "-o", str(tmp_path / "two.png")]) == 0
+        assert "12/0/0" in capsys.readouterr().out
+
+    def test_two_images_of_one_name_keep_their_formats(self, tmp_path, capsys):
+        paths = [*PATHS[:11], PATHS[0].replace(".png", ".jpg")]
+        files = [
+            save(tmp_path / f"{name}.json", [*BASE[:11], value], paths) for name, value in (("a", 0.5), ("b", 0.6))
+        ]
+        assert main(["compare", *files, "-o", str(tmp_path / "two.png")]) == 0
+        assert "1/11/0" in capsys.readouterr().out
+
     def test_the_same_seed_gives_the_same_table(self, three, tmp_path, capsys):
         def text(seed):
             main(["compare", *three[:2], "-o", str(tmp_path / "a.png"), "--seed", seed])
@@ -97,7 +112,7 @@ class TestBadInput:
         other = save(tmp_path / "other.json", BASE, [path.replace("leather", "wood") for path in PATHS])
         message = refused([three[0], other], capsys, output)
         assert "weak and other were not scored on the same test set" in message
-        assert "synthetic/leather/test/cut/000.png" in message
+        assert "synthetic/leather/test/cut/000 and 11 more" in message
 
     def test_other_bounds(self, three, tmp_path, capsys, output):
         other = save(tmp_path / "other.json", BASE, fpr_bounds=(1e-4, 1e-3))

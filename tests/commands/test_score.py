@@ -248,14 +248,42 @@ def test_a_folder_that_came_out_normal_must_be_confirmed(tmp_path, capsys, black
         tmp_path, capsys, "--missing-mask", "normal", "--normal-folder", "c"
     )
     assert score(tmp_path, "--missing-mask", "normal", "--normal-folder", "cut") == 0
-    assert "3 of the 3 images in cut are normal" in capsys.readouterr().out
+    assert "3 anomalous images" in capsys.readouterr().out
 
 
-def test_normal_images_among_defects_are_counted(tmp_path, capsys):
+def named_as_doubtful(tmp_path, *command):
+    masks = str(tmp_path / "masks")
+    with pytest.warns(AupimoWarning) as said:
+        assert main([*command, "--masks", masks, "--missing-mask", "normal"]) == 0
+    return [str(warning.message) for warning in said]
+
+
+def test_normal_images_among_defects_are_named(tmp_path):
     write_set(tmp_path, with_normal_masks=False)
-    (tmp_path / "masks" / "cut" / "001_mask.png").unlink()
-    assert score(tmp_path, "--missing-mask", "normal") == 0
-    assert "1 of the 3 images in cut are normal" in capsys.readouterr().out
+    maps, masks = str(tmp_path / "maps"), tmp_path / "masks" / "cut"
+    (masks / "001_mask.png").unlink()
+    one = "1 of the 3 images in cut counts as normal, since no mask marks a pixel in it: cut/001. If there is"
+    commands = (
+        ["score", "--maps", maps, "-o", str(tmp_path / "s.json")],
+        ["threshold", "--maps", maps, "--fpr", "1e-3"],
+    )
+    for command in commands:
+        assert all(text.startswith(one) for text in named_as_doubtful(tmp_path, *command))
+    (masks / "003_mask.png").unlink()
+    (text,) = named_as_doubtful(tmp_path, *commands[0])
+    assert text.startswith(
+        "2 of the 3 images in cut count as normal, since no mask marks a pixel in them: cut/001, cut/003."
+    )
+
+
+def test_normal_images_in_one_flat_folder_are_no_surprise(tmp_path, recwarn):
+    write_set(tmp_path, with_normal_masks=False)
+    for path in sorted(tmp_path.glob("ma*/*/*")):
+        path.rename(path.parents[1] / f"{path.parent.name}-{path.name}")
+    for path in tmp_path.glob("ma*/*/"):
+        path.rmdir()
+    assert score(tmp_path, "--missing-mask", "normal", "--normal-folder", ".") == 0
+    assert not [each for each in recwarn if each.category is AupimoWarning]
 
 
 def test_masks_of_more_than_half_an_image_get_a_warning(tmp_path):

@@ -78,6 +78,17 @@ def test_as_counted(tmp_path, capsys, fpr, made):
     assert sure[0] == pytest.approx(1 / normal.size, rel=0.05)
 
 
+def test_a_rate_of_little_more_than_one_pixel(tmp_path, capsys):
+    maps, masks = make_maps()
+    command = write(tmp_path, maps, masks)
+    pixels = maps[:-2].size
+    assert main([*command, "--fpr", str(1.01 / pixels)]) == 0
+    (threshold,), (_, _, marked, _), *_ = printed(capsys)
+    assert (threshold, marked) == (float(maps[:-2].max()), 1)
+    assert main([*command, "--fpr", str(0.5 / pixels)]) == 1
+    assert f"needs at least {2 * pixels + 1}" in capsys.readouterr().err
+
+
 def test_without_the_odd_image_the_threshold_is_lower(tmp_path, capsys):
     assert main([*write(tmp_path, *make_maps()), "--fpr", "1e-3"]) == 0
     (threshold,), *_, (_, low, high) = printed(capsys)
