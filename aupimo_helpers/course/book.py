@@ -67,6 +67,9 @@ _EXPLORER = """# The threshold explorer
 
 <iframe class="explorer" src="explorer.html" title="The threshold explorer"></iframe>
 """
+_BROKEN = """```{warning}
+This notebook was not run to its end: what follows the cell that failed has no output.
+```"""
 # Code comes first, since `rows[i](x)` is no link.
 _LINK = re.compile(r"```.*?```|`[^`]*`|(?<!!)\[([^\[\]]+)\]\((?!https?:|#)([^()\s#]+)([^()\s]*)\)", re.DOTALL)
 
@@ -151,6 +154,8 @@ def _write_source(source: Path, report: Report, executed: Path, course: Path) ->
             if cell.cell_type == "markdown":
                 cell.source = mended(cell.source)
         alts |= figure_alts(notebook)
+        if any(row.name == name and row.failed for row in report.rows):
+            notebook.cells.insert(1, nbformat.v4.new_markdown_cell(_BROKEN, id="not-run-to-the-end"))
         nbformat.write(notebook, source / f"{name}.ipynb")
     for name, text in pages.items():
         (source / f"{name}.md").write_text(mended(text), encoding="utf-8")

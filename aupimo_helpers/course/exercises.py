@@ -80,7 +80,15 @@ def verdict(code: str, names: Mapping[str, Any], answer: object, number: str) ->
     if same(answer, space["answer"]):
         alike = f" On these images a common mistake gives the same answer; its hint is: {hint}" if hint else ""
         return f"Exercise {number}: right.{alike}"
+    if not hint and any(_times(answer, factor, space["answer"]) for factor in (100, 0.01)):
+        hint = "The digits are right: is it a share of 1, or a percentage?"
     return f"Exercise {number}: not yet. {hint or 'Try again, or unfold the solution below.'}"
+
+
+def _times(answer: object, factor: float, expected: object) -> bool:
+    """Whether a number that is not 0 is so many times what it should be."""
+    number = isinstance(answer, (int, float, np.number)) and not isinstance(answer, bool) and answer != 0
+    return number and same(answer * factor, expected)  # type: ignore[operator]
 
 
 def same(answer: object, expected: object) -> bool:

@@ -55,6 +55,11 @@ class Row:
     peak_memory_gb: float | None = None
     message: str = ""
 
+    @property
+    def failed(self) -> bool:
+        """Whether it was begun and did not come to its end."""
+        return self.seconds is not None and self.status != "passed"
+
 
 def notebooks_folder(folder: str | Path | None = None) -> Path:
     """Find the course's notebooks: in ``folder``, else beside the package or in the current folder."""

@@ -23,6 +23,7 @@ from aupimo_helpers.errors import PRINTED, InputError, MissingError, Problem, co
 from aupimo_helpers.files import atomic_file
 
 _OTHER_FORMATS = {*IMAGE_SUFFIXES, *FOREIGN_SUFFIXES} - {".png"}
+_CONVERT = "Convert to PNG, for instance with: aupimo data import"
 _LAYOUT = "The layout is train/good, test/good, test/DEFECT and ground_truth/DEFECT with NAME_mask.png"
 
 
@@ -88,8 +89,17 @@ def check(
     problems += _check_normal_pixels(folder, len(normal), lower, image_size)
     found, left, unclear = pair_masks(_named(anomalous), _named(masks))
     problems += unclear
-    what, remedy = "is a mask without an image in test", "Remove it, or add the image that it belongs to"
-    problems += [Problem(path, what, remedy) for path in left]
+    others = {
+        name: path
+        for name, path in _named(files)
+        if path.suffix.lower() in _OTHER_FORMATS and path.is_relative_to(folder / "test")
+    }
+    for path in left:
+        what, remedy = "is a mask without an image in test", "Remove it, or add the image that it belongs to"
+        for name in (f"{path.parent.name}/{path.stem}", f"{path.parent.name}/{path.stem.removesuffix('_mask')}"):
+            if name in others:
+                what, remedy = f"is the mask of {others[name]}, which will be ignored", _CONVERT
+        problems.append(Problem(path, what, remedy))
     if len(anomalous) == len(found) == len(masks):
         problems += _check_order(folder, found)
     problems += _check_images(folder, train, [*normal, *anomalous], found, image_size)
@@ -121,7 +131,7 @@ def _check_layout(folder: Path, files: list[Path], images: list[Path]) -> Iterat
     for parent, paths in others.items():
         more = f" and {len(paths) - 1} more" if len(paths) > 1 else ""
         what = f"holds {paths[0].name}{more}, which will be ignored: only .png is read"
-        yield Problem(parent, what, "Convert to PNG, for instance with: aupimo data import")
+        yield Problem(parent, what, _CONVERT)
     root = folder.resolve()
     for path in images:
         parts = path.relative_to(folder).parts

@@ -226,6 +226,15 @@ def test_names_in_outputs_are_text(hostile):
     assert "unpkg" not in page
 
 
+def test_a_notebook_that_failed_is_named_first_and_says_so_itself(hostile, book):
+    front, page = pages(hostile)["index.html"], pages(hostile)["01_toy.html"]
+    assert front.index("Not run to the end:") < front.index("The notebooks</h2>")
+    assert page.index("This notebook was not run to its end") < page.index("<caption>Scores</caption>")
+    assert not [
+        name for name, text in pages(book).items() if "run to its end" in text or "Not run to the end" in text
+    ]
+
+
 def test_no_script_in_a_name_runs_in_a_browser(hostile, browser, tmp_path):
     page = browser.new_page()
     (tmp_path / "page.html").write_text(f"<title>01_toy</title>{HOSTILE}")

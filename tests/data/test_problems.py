@@ -95,6 +95,15 @@ def test_a_mask_without_image(where, folder):
     assert "mask without an image" in problem.what
 
 
+def test_a_mask_whose_image_has_another_format_is_not_to_be_removed(folder):
+    image = folder / "test" / "bent" / "001.png"
+    Image.open(image).save(image.with_suffix(".bmp"))
+    image.unlink()
+    problems = check(folder)
+    assert {problem.remedy for problem in problems} == {"Convert to PNG, for instance with: aupimo data import"}
+    assert f"is the mask of {image.with_suffix('.bmp')}" in str(problems[1])
+
+
 def test_a_mask_of_another_size(folder):
     path = folder / "ground_truth" / "bent" / "000_mask.png"
     draw_mask(path, size=(SIZE, SIZE // 2))
