@@ -43,7 +43,8 @@ def draw_outline(ax: Axes, mask: ArrayLike) -> Axes:
     padded = np.pad(inside, 1).astype(float)
     height, width = inside.shape
     x, y = np.arange(-1, width + 1), np.arange(-1, height + 1)
-    ax.contour(x, y, padded, levels=[0.5], colors=[MASK_COLOR], linewidths=1.2)
+    # Above the contours of an anomaly map, whose halo would hide the outline of a small defect.
+    ax.contour(x, y, padded, levels=[0.5], colors=[MASK_COLOR], linewidths=1.2, zorder=3)
     # The contour may have widened the axes by the padding.
     ax.set(xlim=(-0.5, width - 0.5), ylim=(height - 0.5, -0.5))
     return ax
