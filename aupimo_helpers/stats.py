@@ -64,7 +64,8 @@ def representatives(table: pd.DataFrame, by: str | None = None, *, then: str | N
 
 
 def _five_of(ordered: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
-    places = [round(share * (len(ordered) - 1)) for share in _FIVE_NUMBERS.values()]
+    # The nearest place; of two as near the higher one, where len // 2 is.
+    places = [int(share * (len(ordered) - 1) + 0.5) for share in _FIVE_NUMBERS.values()]
     picked = ordered.iloc[places].copy()
     picked.insert(0, "statistic", list(_FIVE_NUMBERS))
     picked.insert(1, "value", ordered["aupimo"].quantile(list(_FIVE_NUMBERS.values())).to_numpy())

@@ -87,10 +87,14 @@ def choose_sound_data(options: argparse.Namespace, default_root: Path) -> tuple[
     from aupimo_helpers import data
     from aupimo_helpers.data.paths import require_readable_by_anomalib
     from aupimo_helpers.data.problems import all_in_a_table
+    from aupimo_helpers.data.writing import RECORD
     from aupimo_helpers.errors import ProblemError
 
+    imported = None
     try:
         dataset, root = _choose_data(options, default_root)
+        if options.data_root and (root / dataset).resolve() != Path(options.data_root).resolve():
+            imported = root / dataset
         # The notebooks find the default folder beside themselves: then it does not matter where the course lies.
         require_readable_by_anomalib(Path("../datasets" if root == default_root else root, dataset))
         data.make(dataset, root)
@@ -99,7 +103,8 @@ def choose_sound_data(options: argparse.Namespace, default_root: Path) -> tuple[
             raise ProblemError(problems)
     except ProblemError as error:
         images = Path(options.data_root or default_root, options.dataset or "")
-        skip = "" if options.dataset else "\nTo leave these out: --skip-problems"
+        first = f"delete {imported}, and add " if imported and (imported / RECORD).is_file() else ""
+        skip = "" if options.dataset else f"\nTo leave these out: {first}--skip-problems"
         raise InputError(str(error) + all_in_a_table(error.problems, images) + skip) from error
     return dataset, root
 

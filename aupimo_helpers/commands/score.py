@@ -83,7 +83,7 @@ def _score(options: argparse.Namespace) -> int:
 
 def _print(table: "pd.DataFrame", output: Path) -> None:
     from rich.console import Console
-    from rich.table import Table
+    from rich.table import Column, Table
 
     console = Console(markup=False, emoji=False, highlight=False)
     anomalous = table.dropna(subset="aupimo").sort_values("aupimo", kind="stable")
@@ -93,7 +93,7 @@ def _print(table: "pd.DataFrame", output: Path) -> None:
     for name, share in {"lower quartile": 0.25, "median": 0.5, "upper quartile": 0.75}.items():
         summary.add_row(name, f"{anomalous['aupimo'].quantile(share):.4f}")
     console.print(summary)
-    worst = Table("image", "AUPIMO", title="The worst five", title_justify="left")
+    worst = Table(Column("image", overflow="fold"), "AUPIMO", title="The worst five", title_justify="left")
     for path, score in anomalous[["image_path", "aupimo"]].head(5).itertuples(index=False):
         worst.add_row(path, f"{score:.4f}")
     console.print(worst)

@@ -19,7 +19,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     add_maps(parser, source)
     text = "instead of maps: a file of scores, as `aupimo score` writes it; its thresholds are printed"
     source.add_argument("--scores", metavar="FILE.json", type=Path, help=text)
-    text = "highest shared FPR (default: 1e-4); the normal images must have more than 1 / FPR pixels"
+    text = "highest shared FPR (default: 1e-4); the normal images must have 1 / FPR pixels or more"
     parser.add_argument("--fpr", type=float, help=text)
     parser.set_defaults(handler=_threshold)
 
@@ -33,7 +33,8 @@ def _threshold(options: argparse.Namespace) -> int:
 
     known = load_scores(options.scores).attrs
     for fpr, threshold in zip(known["fpr_bounds"], known["threshold_bounds"][::-1], strict=True):
-        print(f"Threshold at a shared FPR of {fpr:g}: {threshold!r}")
+        print(f"Threshold where the shared FPR reaches {fpr:g}: {threshold!r}")
+    print("There the shared FPR is this or just above it; --maps finds the lowest threshold that stays within it.")
     return 0
 
 
@@ -48,7 +49,7 @@ def _from_maps(options: argparse.Namespace) -> int:
     print(f"Threshold: mark pixels with a raw score >= {found.score!r}")
     print(f"Shared FPR: {found.fpr:.4g}, at most {fpr:g} ({marked.sum()} of {found.pixels} normal pixels)")
     print(f"Normal images with a marked pixel: {(marked > 0).sum()} of {len(marked)}")
-    print(f"Mean recall: {100 * found.recalls.mean():.1f} % of the defect ({len(found.recalls)} anomalous images)")
-    print(f"How sure: one normal pixel is an FPR of {1 / found.pixels:.2g};", end=" ")
+    print(f"Mean recall: {100 * found.recalls.mean():.1f} % of the defect (anomalous images: {len(found.recalls)})")
+    print(f"How sure: one normal pixel is an FPR of {found.step:.2g};", end=" ")
     print(f"without one normal image, the threshold is {min(others)!r} to {max(others)!r}" if others else "one image")
     return 0

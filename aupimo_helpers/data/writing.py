@@ -93,7 +93,7 @@ class Import:
         if _decisive(old) != _decisive(self.record):
             raise InputError(
                 f"{target} exists already, made from other pictures or with other options: choose another name with "
-                f"--name, or delete that folder first."
+                f"--name (of `aupimo run`: --category), or delete that folder first."
             )
 
     def write(self, folder: Path) -> list[Picture]:

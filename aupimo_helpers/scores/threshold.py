@@ -21,6 +21,7 @@ class Threshold:
     fpr: float
     marked: np.ndarray  # pixels of each normal image at or above it
     pixels: int  # of all normal images
+    step: float  # the FPR of one pixel, of the smallest image
     recalls: np.ndarray  # of each anomalous image
     without_one: tuple[float, ...]  # the thresholds without one normal image
 
@@ -28,8 +29,10 @@ class Threshold:
 def find_threshold(maps_folder: str | Path, masks_folder: str | Path, fpr: float, **which: Any) -> Threshold:  # noqa: ANN401
     """Find the threshold for score maps and masks on disk; ``which`` are normal, `score_files` is told."""
     fpr = check_rate(fpr, "--fpr")
-    # AUPIMO, which is not used, needs a lower bound: one so near asks for no more normal pixels than the rate does.
-    scores = score_files(maps_folder, masks_folder, (fpr * (1 - 1e-9), fpr), **which, keep_highest=True)
+    # AUPIMO, which is not used, needs two bounds: so near, they ask for no more than the rate itself does.
+    upper = min(1.0, fpr * (1 + 1e-9))
+    bounds = (min(fpr, upper * (1 - 1e-9)), upper)
+    scores = score_files(maps_folder, masks_folder, bounds, **which, keep_highest=True)
     normal = scores.normal
     threshold, reached = _lowest(normal, fpr)
     marked = np.array([(image.scores >= threshold).sum() for image in normal])
@@ -40,6 +43,7 @@ def find_threshold(maps_folder: str | Path, masks_folder: str | Path, fpr: float
         reached,
         marked,
         pixels=sum(image.pixels for image in normal),
+        step=1 / (len(normal) * min(image.pixels for image in normal)),
         recalls=np.array([(image >= threshold).mean() for image in scores.of_masks if len(image)]),
         without_one=tuple(_lowest([*normal[:i], *normal[i + 1 :]], fpr)[0] for i in telling),
     )

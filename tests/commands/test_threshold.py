@@ -86,7 +86,26 @@ def test_a_rate_of_little_more_than_one_pixel(tmp_path, capsys):
     (threshold,), (_, _, marked, _), *_ = printed(capsys)
     assert (threshold, marked) == (float(maps[:-2].max()), 1)
     assert main([*command, "--fpr", str(0.5 / pixels)]) == 1
-    assert f"needs at least {2 * pixels + 1}" in capsys.readouterr().err
+    assert f"needs at least {2 * pixels} " in capsys.readouterr().err
+
+
+def test_a_rate_that_the_highest_score_meets_exactly(tmp_path, capsys):
+    maps, masks = make_maps(number=2, side=100)
+    maps[:2] = np.minimum(maps[:2], 15)
+    maps[:2, 50, 50] = 20
+    assert main([*write(tmp_path, maps, masks), "--fpr", "1e-4"]) == 0
+    (threshold,), (reached, _, marked, _), *_ = printed(capsys)
+    assert (threshold, reached, marked) == (20, 1e-4, 2)
+
+
+def test_a_pixel_of_the_smallest_image_weighs_most(tmp_path, capsys):
+    maps, masks = make_maps()
+    command = write(tmp_path, maps, masks)
+    np.save(tmp_path / "maps/good/1.npy", maps[1, :32])
+    Image.fromarray(masks[1, :32]).save(tmp_path / "masks/good/1.png")
+    assert main([*command, "--fpr", "1e-2"]) == 0
+    *_, (step, _, _) = printed(capsys)
+    assert step == pytest.approx(1 / (6 * 32 * 64), rel=0.05)
 
 
 def test_without_the_odd_image_the_threshold_is_lower(tmp_path, capsys):
@@ -101,6 +120,7 @@ def test_a_file_of_scores_holds_two_thresholds(tmp_path, capsys):
         path, [0.5, np.nan], ["cut/0.png", "good/0.png"], fpr_bounds=(1e-5, 1e-4), threshold_bounds=(3.5, 4.1)
     )
     assert main(["threshold", "--scores", str(path)]) == 0
-    low, high = capsys.readouterr().out.splitlines()
-    assert low == "Threshold at a shared FPR of 1e-05: 4.1"
-    assert high == "Threshold at a shared FPR of 0.0001: 3.5"
+    low, high, meaning = capsys.readouterr().out.splitlines()
+    assert low == "Threshold where the shared FPR reaches 1e-05: 4.1"
+    assert high == "Threshold where the shared FPR reaches 0.0001: 3.5"
+    assert "just above it" in meaning

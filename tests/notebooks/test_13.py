@@ -1,10 +1,13 @@
 """Notebook 13, the operating threshold: set, verified, put into anomalib's post-processor, and exported."""
 
 import numpy as np
+import pandas as pd
 import pytest
 import scipy.stats
 from notebook_runs import EMBEDDED, ROOT, assert_exercises, run, verdicts
 from PIL import Image
+
+from aupimo_helpers.course.notebook import course, read
 
 pytestmark = pytest.mark.notebook
 TARGET = 1e-4
@@ -25,6 +28,24 @@ DECISIONS = (
 AGAIN = "on_other_half(TARGET_FPR)[2][:20].mean(axis=1)"
 QUANTILES = "np.quantile(fpr_of_others, [0.025, 0.5, 0.975])"
 VARIABLES = (*SPLITS, *SHIPPED, *DECISIONS, AGAIN, QUANTILES, verdicts(*NUMBERS))
+
+
+@pytest.mark.parametrize(
+    ("exceeded", "said"),
+    [
+        ([0.05, 0.04, 0.03, 0.02, 0.01], "splits: aim at the target itself."),
+        ([0.50, 0.06, 0.05, 0.02, 0.01], "splits: aim at 1/5 of it."),
+        ([0.50, 0.40, 0.30, 0.20, 0.05], "splits: only if no pixel is marked on the first half."),
+        ([0.50, 0.40, 0.30, 0.20, 0.10], "in 10 % of the splits."),
+    ],
+)
+def test_each_verdict_on_the_margin(exceeded, said, capsys):
+    aims = ["1", "1/2", "1/5", "1/10", "0"]
+    margins = pd.DataFrame({"aim": aims, "target exceeded": exceeded, "mean recall": [0.9, 0.8, 0.7, 0.6, 0.5]})
+    (path,) = course(ROOT / "notebooks", ["13"])
+    (cell,) = [cell.source for cell in read(path).cells if cell.source.startswith("safe = margins")]
+    exec(cell, {"margins": margins, "TARGET_FPR": TARGET})
+    assert said in capsys.readouterr().out
 
 
 @pytest.fixture(scope="module", params=EMBEDDED)
