@@ -1,6 +1,7 @@
 import hashlib
 import io
 import re
+import shutil
 from pathlib import Path
 
 import nbformat
@@ -158,6 +159,29 @@ def test_what_cannot_be_used_is_left_out_if_one_says_so_and_the_report_lists_it(
     assert page.count("has no mask") + page.count("have no mask") >= 1
     assert main([*arguments, "--skip-problems", "--dataset", "parts/screws"]) == 1
     assert "with --data-root alone" in capsys.readouterr().err
+
+
+def test_the_advice_for_what_an_import_kept_can_be_followed(folder, tmp_path, capsys):
+    pictures, random = tmp_path / "pictures", np.random.default_rng(0)
+    for i in range(16):
+        kind = "good" if i < 13 else "defect"
+        (pictures / kind).mkdir(parents=True, exist_ok=True)
+        Image.fromarray(random.integers(0, 255, (512, 512, 3)).astype(np.uint8)).save(pictures / kind / f"{i:02}.png")
+        if i >= 13:
+            mask = np.zeros((512, 512), dtype=np.uint8)
+            mask[1 : 2 if i == 13 else 100, 1 : 2 if i == 13 else 100] = 255  # one that vanishes at 256 x 256
+            (pictures / "masks").mkdir(exist_ok=True)
+            Image.fromarray(mask).save(pictures / "masks" / f"{i:02}.png")
+    arguments = ["run", "--notebooks", str(folder), "--data-root", str(pictures), "--only", "1"]
+    assert main(arguments) == 1
+    error = capsys.readouterr().err
+    imported = re.search(r"To leave these out: delete (.*), and add --skip-problems", error)[1]
+    assert "13.png vanishes" in error
+    assert main([*arguments, "--skip-problems"]) == 1
+    assert "--category), or delete that folder first" in capsys.readouterr().err
+    shutil.rmtree(imported)
+    assert main([*arguments, "--skip-problems"]) == 0
+    assert shown(folder.parent / "results").startswith("own/pictures ")
 
 
 def test_what_the_check_warns_of_is_in_the_report(folder, images):
