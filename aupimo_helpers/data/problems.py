@@ -89,17 +89,14 @@ def check(
     problems += _check_normal_pixels(folder, len(normal), lower, image_size)
     found, left, unclear = pair_masks(_named(anomalous), _named(masks))
     problems += unclear
-    others = {
-        name: path
-        for name, path in _named(files)
-        if path.suffix.lower() in _OTHER_FORMATS and path.is_relative_to(folder / "test")
-    }
-    for path in left:
-        what, remedy = "is a mask without an image in test", "Remove it, or add the image that it belongs to"
-        for name in (f"{path.parent.name}/{path.stem}", f"{path.parent.name}/{path.stem.removesuffix('_mask')}"):
-            if name in others:
-                what, remedy = f"is the mask of {others[name]}, which will be ignored", _CONVERT
-        problems.append(Problem(path, what, remedy))
+    others = [path for path in files if path.suffix.lower() in _OTHER_FORMATS]
+    others = [path for path in others if path.is_relative_to(folder / "test")]
+    of_others, left, _ = pair_masks(_named(others), _named(left))
+    problems += [
+        Problem(mask, f"is the mask of {image}, which will be ignored", _CONVERT) for image, mask in of_others.items()
+    ]
+    what, remedy = "is a mask without an image in test", "Remove it, or add the image that it belongs to"
+    problems += [Problem(path, what, remedy) for path in left]
     if len(anomalous) == len(found) == len(masks):
         problems += _check_order(folder, found)
     problems += _check_images(folder, train, [*normal, *anomalous], found, image_size)

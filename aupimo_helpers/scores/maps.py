@@ -182,21 +182,20 @@ def _check_normal(pairs: Sequence[Pair], normal: Sequence[bool], confirmed: Sequ
     folders = [str(PurePosixPath(pair.name).parent) for pair in pairs]
     if unknown := set(confirmed).difference(folders):
         raise InputError(f"--normal-folder {min(unknown)}: none of the score maps lies in such a folder, correct it.")
-    count, normals = Counter(folders), Counter(compress(folders, normal))
+    count = Counter(folders)
+    normals: dict[str, list[str]] = {}
+    for folder, pair in compress(zip(folders, pairs, strict=True), normal):
+        normals.setdefault(folder, []).append(pair.stem)
     good = {*NORMAL_NAMES, *NORMAL_TEST_NAMES}
     doubtful = [name for name in normals if good.isdisjoint(name.lower().split("/")) and name not in confirmed]
-    if unclear := [folder for folder in doubtful if normals[folder] == count[folder]]:
+    if unclear := [folder for folder in doubtful if len(normals[folder]) == count[folder]]:
         say = " ".join(f"--normal-folder {shlex.quote(folder)}" for folder in unclear)
         raise InputError(
             f"All images in {', '.join(unclear)} would count as normal, since no mask marks a pixel in them: add "
             f"their masks, or confirm it with {say}."
         )
     for folder in doubtful if len(count) > 1 else ():  # in one flat folder both kinds are no surprise
-        names = [
-            pair.stem
-            for pair, own, is_normal in zip(pairs, folders, normal, strict=True)
-            if is_normal and own == folder
-        ]
+        names = normals[folder]
         shown = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
         counts, them = ("counts", "it") if len(names) == 1 else ("count", "them")
         warnings.warn(
